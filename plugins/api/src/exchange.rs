@@ -1,0 +1,129 @@
+//! [`Exchange`]: one request and the duty to answer it, as they travel to a gateway and back.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::{Reply, Request};
+
+/// Names one exchange of one connection of one worker; never used twice in a worker's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ExchangeId {
+    /// The connection's place in the worker's table.
+    pub slot: u32,
+    /// Counts exchanges of the worker, so that a late answer can't reach a later request.
+    pub serial: u64,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// An address and a port.
+    Inet(SocketAddr),
+    /// A process on the other side of a unix socket.
+    Unix,
+}
+
+/// What is known of a connection before a byte was read.
+#[derive(Clone, Debug)]
+pub struct ConnectionInfo {
+    /// The other end.
+    pub peer: Peer,
+    /// SERVER_NAME for requests that bring none: the host's name.
+    pub server_name: Arc<str>,
+    /// SERVER_PORT for requests that bring none: the listener's port, empty on a unix socket.
+    pub server_port: Arc<str>,
+    /// `true` where the listener itself speaks TLS.
+    pub tls: bool,
+}
+
+/// The body of a request that is complete.
+#[derive(Debug, Default)]
+pub enum Body {
+    /// None, or of length 0.
+    #[default]
+    Empty,
+    /// In memory.
+    Memory(Vec<u8>),
+    /// In an unlinked temporary file, to be read from its start.
+    File {
+        /// Positioned at 0.
+        file: File,
+        /// Bytes in it.
+        length: u64,
+    },
+}
+
+impl Body {
+    /// Its length, bytes.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File { length, .. } => *length,
+        }
+    }
+
+    /// Has it no bytes?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One request and the duty to answer it.
+pub struct Exchange {
+    /// The head.
+    pub request: Arc<Request>,
+    /// The body, complete.
+    pub body: Body,
+    /// The connection it came by.
+    pub connection: Arc<ConnectionInfo>,
+    /// Where the answer goes.
+    pub responder: Responder,
+}
+
+/// Where replies are left for the loop that owns the connection.
+pub trait Post: Send + Sync {
+    /// Leaves `reply` for the exchange `id`. Wakes the loop if it is another thread's.
+    fn post(&self, id: ExchangeId, reply: Reply);
+}
+
+/// The duty to answer one exchange. Dropped unanswered it posts [`Reply::Abort`], which becomes a 500.
+pub struct Responder {
+    id: ExchangeId,
+    post: Option<Arc<dyn Post>>,
+}
+
+impl Responder {
+    /// For the exchange `id`, whose answers `post` takes.
+    pub fn new(id: ExchangeId, post: Arc<dyn Post>) -> Self {
+        Self { id, post: Some(post) }
+    }
+
+    /// Answers; the duty is done.
+    pub fn respond(mut self, reply: Reply) {
+        if let Some(post) = self.post.take() {
+            post.post(self.id, reply);
+        }
+    }
+
+    /// Sends an interim answer (1xx); the duty remains.
+    pub fn interim(&self, reply: crate::ResponseHead) {
+        if let Some(post) = &self.post {
+            post.post(self.id, Reply::Interim(reply));
+        }
+    }
+
+    /// Which exchange it is.
+    pub fn id(&self) -> ExchangeId {
+        self.id
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        if let Some(post) = self.post.take() {
+            post.post(self.id, Reply::Abort);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The contract between uwrs and its plug-ins: what a request is, what an answer is, and the two traits
+//! that meet in them.
+//!
+//! A [`Protocol`] turns bytes into [`Request`]s and [`Reply`]s into bytes; a [`Gateway`] turns an
+//! [`Exchange`] into a reply. Neither knows the other, nor sockets, clocks and threads: those are the server's.
+
+mod exchange;
+mod gateway;
+mod protocol;
+mod reply;
+mod request;
+mod runtime;
+mod text;
+
+pub use exchange::{Body, ConnectionInfo, Exchange, ExchangeId, Peer, Post, Responder};
+pub use gateway::{BodyMode, Gateway};
+pub use protocol::{Event, Inbound, Outbound, Protocol, ProtocolState, Refusal, Segment};
+pub use reply::{BodyLength, BodySource, Pull, Reply, ReplyBody, ResponseHead};
+pub use request::{BodyFraming, Request, Version};
+pub use runtime::{ForkStage, LoadError, LoadedApp, Runtime, WorkerFacts};
+pub use text::{Span, Text};
+
+pub use bytes::Bytes;

@@ -1,0 +1,219 @@
+//! [`Config`]: what the options mean. Typed, resolved, free of contradictions.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that a run of uwrs is governed by.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Sockets to serve, in the order in which they were given.
+    pub listeners: Vec<ListenerConfig>,
+    /// How listening sockets are made.
+    pub sockets: SocketOptions,
+    /// The application and its interpreter.
+    pub application: ApplicationConfig,
+    /// Processes and who watches them.
+    pub processes: ProcessConfig,
+    /// What a client may send and how long it may take.
+    pub limits: Limits,
+    /// Where the log goes and what is in it.
+    pub logging: LoggingConfig,
+    /// Things to tell the operator once the log is open: unknown options, obsolete ones, clamped values. Each
+    /// begins with its place (`uwsgi.ini:12: …`).
+    pub warnings: Vec<String>,
+}
+
+/// One listening socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// Where.
+    pub address: ListenAddress,
+    /// What is spoken there.
+    pub protocol: ProtocolKind,
+    /// Where it was asked for (`uwsgi.ini:3`), for error messages.
+    pub origin: String,
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// `host:port`, `:port` (all of IPv4), `[::1]:port`. The host is a literal address or a name.
+    Inet {
+        /// Empty: all of IPv4.
+        host: String,
+        /// 0: any free one.
+        port: u16,
+    },
+    /// A path.
+    Unix(PathBuf),
+    /// A name in Linux's abstract namespace, without its leading NUL.
+    Abstract(Vec<u8>),
+    /// A descriptor that is already a listening socket (`fd://3`).
+    Inherited(i32),
+}
+
+/// A protocol that a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProtocolKind {
+    /// HTTP/1.1 and 1.0.
+    Http,
+    /// The uwsgi protocol.
+    Uwsgi,
+}
+
+/// How listening sockets are made.
+#[derive(Clone, Debug)]
+pub struct SocketOptions {
+    /// Backlog (`listen`), already clamped to somaxconn.
+    pub backlog: u32,
+    /// Mode of unix sockets (`chmod-socket`).
+    pub mode: Option<u32>,
+    /// Owner of unix sockets (`chown-socket`).
+    pub owner: Option<Owner>,
+    /// Remove unix sockets and pidfiles at the end (`vacuum`).
+    pub vacuum: bool,
+}
+
+/// `user[:group]`, as written: names or numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// User.
+    pub user: String,
+    /// Group.
+    pub group: Option<String>,
+}
+
+/// The application and its interpreter.
+#[derive(Clone, Debug)]
+pub struct ApplicationConfig {
+    /// `chdir`, absolute.
+    pub chdir: Option<PathBuf>,
+    /// `chdir2`
+    pub chdir2: Option<PathBuf>,
+    /// `home`, absolute.
+    pub home: Option<PathBuf>,
+    /// `pythonpath`, in order, globs expanded by the loader.
+    pub pythonpath: Vec<PathBuf>,
+    /// `pyargv`, split on blanks.
+    pub argv: Vec<String>,
+    /// `import`
+    pub imports: Vec<String>,
+    /// `module` / `wsgi`: the last one given.
+    pub module: Option<String>,
+    /// `wsgi-file`, as given (relative to `chdir`).
+    pub wsgi_file: Option<PathBuf>,
+    /// `callable`
+    pub callable: Option<String>,
+    /// `mount = /point=target`, in order.
+    pub mounts: Vec<Mount>,
+    /// `manage-script-name`
+    pub manage_script_name: bool,
+    /// `need-app` (default on): no application, no server.
+    pub need_app: bool,
+    /// `lazy-apps`: loaded in each worker.
+    pub lazy: bool,
+    /// `env` and `unenv`, in order.
+    pub environment: Vec<EnvironmentChange>,
+    /// `py-autoreload`: seconds between looks; `None`: off.
+    pub autoreload: Option<Duration>,
+    /// `threads`
+    pub threads: usize,
+}
+
+/// `mount = /point=target`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// `/point`, without a final slash.
+    pub point: String,
+    /// `module:callable`, or a file.
+    pub target: String,
+    /// Where it was said.
+    pub origin: String,
+}
+
+/// `env` or `unenv`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnvironmentChange {
+    /// `env = NAME=value`
+    Set(String, String),
+    /// `unenv = NAME`
+    Unset(String),
+}
+
+/// Processes and who watches them.
+#[derive(Clone, Debug)]
+pub struct ProcessConfig {
+    /// `master` (default on).
+    pub master: bool,
+    /// `processes` / `workers`
+    pub workers: usize,
+    /// `uid`: name or number.
+    pub uid: Option<String>,
+    /// `gid`
+    pub gid: Option<String>,
+    /// `umask`
+    pub umask: Option<u32>,
+    /// `pidfile`: written before privileges are dropped.
+    pub pidfile: Option<PathBuf>,
+    /// `safe-pidfile`: written once everything is up.
+    pub safe_pidfile: Option<PathBuf>,
+    /// `daemonize`: the log file.
+    pub daemonize: Option<PathBuf>,
+    /// `die-on-term` (default on): TERM stops; off: TERM reloads at once, as uWSGI does.
+    pub die_on_term: bool,
+    /// `worker-reload-mercy`: how long a leaving worker may take before it is killed.
+    pub worker_reload_mercy: Duration,
+    /// Process titles.
+    pub procname: ProcnameConfig,
+}
+
+/// Process titles.
+#[derive(Clone, Debug, Default)]
+pub struct ProcnameConfig {
+    /// `auto-procname`: `uwrs master`, `uwrs worker 1`.
+    pub auto: bool,
+    /// `procname`: of every process.
+    pub name: Option<String>,
+    /// `procname-master`
+    pub master: Option<String>,
+    /// `procname-prefix` (with `procname-prefix-spaced`, followed by a blank).
+    pub prefix: String,
+    /// `procname-append`
+    pub append: String,
+}
+
+/// What a client may send and how long it may take.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// `buffer-size`: bytes of a request's head. Default 65536.
+    pub head_bytes: usize,
+    /// Header fields of a request, or variables of a uwsgi one.
+    pub fields: usize,
+    /// `limit-post`: bytes of a request's body; `None`: no limit.
+    pub body_bytes: Option<u64>,
+    /// Bytes of a body kept in memory before it goes to a temporary file.
+    pub body_memory: usize,
+    /// From a connection's start, or a request's first byte, to the end of its head.
+    pub head_timeout: Duration,
+    /// Between two parts of a body.
+    pub body_timeout: Duration,
+    /// Between two parts of an answer that the client takes.
+    pub send_timeout: Duration,
+    /// Between two requests of a connection.
+    pub keep_alive: Duration,
+}
+
+/// Where the log goes and what is in it.
+#[derive(Clone, Debug)]
+pub struct LoggingConfig {
+    /// `logto`; `None`: standard error.
+    pub file: Option<PathBuf>,
+    /// Access log: everything, or only what the others select (`disable-logging`).
+    pub requests: bool,
+    /// `log-4xx`
+    pub client_errors: bool,
+    /// `log-5xx`
+    pub server_errors: bool,
+    /// `log-slow`: from this time on.
+    pub slow: Option<Duration>,
+}

@@ -1,0 +1,3 @@
+//! The `uwrs` program.
+
+fn main() {}

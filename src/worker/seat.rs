@@ -1,0 +1,52 @@
+//! [`Seat`]: what a worker is given when it is forked.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use uwrs_api::WorkerFacts;
+
+use crate::config::{Config, ListenerConfig};
+use crate::scoreboard::Scoreboard;
+
+/// A listening socket, bound.
+#[derive(Debug)]
+pub struct BoundListener {
+    /// The socket: listening, non-blocking, close-on-exec.
+    pub fd: OwnedFd,
+    /// What was asked for.
+    pub config: ListenerConfig,
+    /// Where it is bound, as shown to people: `127.0.0.1:8000`, `/run/app.sock`, `@name`.
+    pub address: String,
+    /// The TCP port; `None` for unix sockets.
+    pub port: Option<u16>,
+}
+
+/// What a worker is given.
+pub struct Seat {
+    /// Its number and its master.
+    pub facts: WorkerFacts,
+    /// Which generation of the application it serves.
+    pub generation: u64,
+    /// The configuration of its generation.
+    pub config: Arc<Config>,
+    /// The sockets to accept from, shared with every other worker.
+    pub listeners: Vec<Arc<BoundListener>>,
+    /// The shared table; the worker writes its own slot only (`facts.number - 1`).
+    pub scoreboard: Arc<Scoreboard>,
+    /// Becomes readable when a signal asked this worker something; the byte is the signal's number
+    /// (TERM and INT: drain and leave; USR1: print a line of state). Non-blocking.
+    pub signals: OwnedFd,
+    /// At its end when the master is gone: the worker drains and leaves. `None` in a single process.
+    pub lifeline: Option<OwnedFd>,
+}
+
+/// Why a worker returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// Asked to leave: everything in hand was finished.
+    Drained,
+    /// The master vanished: everything in hand was finished.
+    Orphaned,
+    /// The loop broke (an error of epoll); logged.
+    Failed,
+}
