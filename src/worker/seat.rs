@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uwrs_api::WorkerFacts;
 
 use crate::config::{Config, ListenerConfig};
-use crate::scoreboard::Scoreboard;
+use crate::scoreboard::{Scoreboard, Slot};
 
 /// A listening socket, bound.
 #[derive(Debug)]
@@ -49,4 +49,10 @@ pub enum Departure {
     Orphaned,
     /// The loop broke (an error of epoll); logged.
     Failed,
+}
+
+impl Seat {
+    pub fn slot(&self) -> Slot {
+        Slot
+    }
 }

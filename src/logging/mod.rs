@@ -1,0 +1,5 @@
+//! The log.
+
+mod access;
+
+pub use access::AccessLog;

@@ -1,0 +1,62 @@
+//! [`Clock`]: the time as the loop sees it, read once a turn, and the Date field made once a second.
+
+use std::time::{Duration, Instant, SystemTime};
+
+/// Bytes of an IMF-fixdate (RFC 9110 §5.6.7).
+const DATE_BYTES: usize = 29;
+
+/// The loop's time.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    now: Instant,
+    date_made: Option<Instant>,
+    date: [u8; DATE_BYTES],
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self {
+            now: Instant::now(),
+            date_made: None,
+            date: [b' '; DATE_BYTES],
+        }
+    }
+
+    /// Reads the time anew.
+    pub(crate) fn update(&mut self) -> Instant {
+        self.now = Instant::now();
+        self.now
+    }
+
+    /// The time of the last update.
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// The Date of now.
+    pub(crate) fn date(&mut self) -> &[u8] {
+        let fresh = |made: Instant| self.now.duration_since(made) < Duration::from_millis(500);
+        if !self.date_made.is_some_and(fresh) {
+            let text = httpdate::fmt_http_date(SystemTime::now());
+            if let Ok(date) = text.as_bytes().try_into() {
+                self.date = date;
+            }
+            self.date_made = Some(self.now);
+        }
+        &self.date
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_date_is_an_imf_fixdate_of_now() {
+        let mut clock = Clock::new();
+        let text = std::str::from_utf8(clock.date()).unwrap().to_owned();
+        let date = httpdate::parse_http_date(&text).unwrap();
+        let off = SystemTime::now().duration_since(date).unwrap();
+        assert!(off < Duration::from_secs(2), "{text} is {off:?} ago");
+    }
+}

@@ -1,0 +1,615 @@
+//! [`Connection`]: a stream, the protocol spoken on it, and the bytes between the two.
+//!
+//! One function, [`Connection::advance`], moves it on after any stimulus: bytes, room, a reply, a deadline. What the
+//! kernel said is latched in [`Readiness`]; what to do next follows from [`Phase`], the protocol's state and
+//! what waits to be sent, so there is nothing to remember to wake.
+
+use std::io::{self, ErrorKind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use uwrs_api::{
+    Body, BodyFraming, BodyLength, BodySource, Bytes, ConnectionInfo, Event, Exchange, ExchangeId, Inbound,
+    Outbound, Protocol, ProtocolState, Pull, Refusal, Reply, ReplyBody, Request, Responder, ResponseHead,
+};
+
+use super::body::BodyCollector;
+use super::exchange::Record;
+use super::services::Services;
+use super::stream::Stream;
+
+/// Exchanges of one connection in one turn; then others have theirs.
+const EXCHANGES_A_TURN: usize = 16;
+/// Bytes read from one connection in one turn, likewise.
+const READS_A_TURN: usize = 16;
+/// Bytes waiting for the client above which no more of an answer is asked for.
+const HIGH_WATER: usize = 64 * 1024;
+/// How long a refused client may go on sending before the connection is cut.
+const LINGER: Duration = Duration::from_secs(2);
+/// An idle connection stays this long when its worker leaves: a request may be on its way.
+const DRAIN_IDLE: Duration = Duration::from_secs(1);
+
+/// What the kernel said last. Latched: set by events, cleared by `WouldBlock`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Readiness {
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    /// The peer will send no more; a read will say so once everything is read.
+    pub(crate) read_closed: bool,
+}
+
+/// What the connection is doing.
+enum Phase {
+    /// Reading requests; the protocol knows how far it is.
+    Reading,
+    /// Reading a request's body.
+    Collecting {
+        request: Arc<Request>,
+        body: BodyCollector,
+    },
+    /// The gateway has the exchange and has not answered.
+    Handling { record: Record },
+    /// The answer's head is out, its body is being pulled.
+    Answering {
+        record: Record,
+        source: Box<dyn BodySource>,
+    },
+    /// Everything is said: once it is sent, the connection is over.
+    Closing { farewell: Farewell },
+    /// Everything is sent; what the client still sends is thrown away until it stops.
+    Lingering,
+}
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Farewell {
+    /// At once: the client has said everything as well.
+    Prompt,
+    /// After listening to the rest of what the client has to say. Closing while its bytes arrive would reset the
+    /// connection and could destroy the answer on its way (RFC 9112 §9.6).
+    Linger,
+}
+
+/// What is to become of a connection after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It waits for the kernel or the gateway.
+    Wait,
+    /// It has more to do but has had its share of this turn.
+    Again,
+    /// It is over.
+    Close,
+}
+
+/// One step inside a turn.
+enum Step {
+    /// Something was done: look again.
+    More,
+    /// Nothing can be done before something happens.
+    Stuck,
+    /// It is over.
+    Over,
+}
+
+/// A stream and the protocol spoken on it.
+pub(crate) struct Connection {
+    stream: Stream,
+    protocol: Box<dyn Protocol>,
+    info: Arc<ConnectionInfo>,
+    slot: u32,
+    pub(crate) readiness: Readiness,
+    phase: Phase,
+    /// Received, not consumed: part of a head, or requests that wait for their turn.
+    backlog: Vec<u8>,
+    outbound: Outbound,
+    /// When the present wait began, or last saw progress.
+    since: Instant,
+    /// Exchanges answered.
+    served: u64,
+}
+
+impl Connection {
+    /// A connection in place `slot`, just accepted: reading is tried before the kernel is asked to tell.
+    pub(crate) fn new(
+        stream: Stream,
+        protocol: Box<dyn Protocol>,
+        info: Arc<ConnectionInfo>,
+        slot: u32,
+        now: Instant,
+    ) -> Self {
+        Self {
+            stream,
+            protocol,
+            info,
+            slot,
+            readiness: Readiness {
+                readable: true,
+                writable: true,
+                read_closed: false,
+            },
+            phase: Phase::Reading,
+            backlog: Vec::new(),
+            outbound: Outbound::default(),
+            since: now,
+            served: 0,
+        }
+    }
+
+    /// The stream, to register it.
+    pub(crate) fn stream_mut(&mut self) -> &mut Stream {
+        &mut self.stream
+    }
+
+    /// Does as much as can be done now, within a turn's share.
+    pub(crate) fn advance(&mut self, services: &mut Services) -> Verdict {
+        let mut reads = READS_A_TURN;
+        let mut exchanges = EXCHANGES_A_TURN;
+        loop {
+            let before = self.served;
+            let step = self.step(services, &mut reads);
+            exchanges -= usize::from(self.served != before);
+            match step {
+                Step::More if reads == 0 || exchanges == 0 => return Verdict::Again,
+                Step::More => {}
+                Step::Stuck => return Verdict::Wait,
+                Step::Over => return Verdict::Close,
+            }
+        }
+    }
+
+    /// Takes a reply that came while the loop was elsewhere. A reply to another exchange is dropped: its client is
+    /// gone.
+    pub(crate) fn deliver(&mut self, id: ExchangeId, reply: Reply, services: &mut Services) {
+        if matches!(&self.phase, Phase::Handling { record } if record.id == id) {
+            self.answer(reply, services);
+        }
+    }
+
+    fn step(&mut self, services: &mut Services, reads: &mut usize) -> Step {
+        if !self.outbound.is_empty()
+            && self.readiness.writable
+            && let Err(error) = self.flush(services)
+        {
+            log::debug!("connection from {:?}: write: {error}", self.info.peer);
+            return Step::Over;
+        }
+        match &self.phase {
+            Phase::Answering { .. } if self.outbound.len() < HIGH_WATER => self.pull(services),
+            Phase::Handling { .. } | Phase::Answering { .. } => Step::Stuck,
+            Phase::Lingering => self.discard(services, reads),
+            Phase::Closing { .. } if !self.outbound.is_empty() => Step::Stuck,
+            Phase::Closing {
+                farewell: Farewell::Prompt,
+            } => Step::Over,
+            Phase::Closing {
+                farewell: Farewell::Linger,
+            } => {
+                self.stream.finish_writing();
+                self.phase = Phase::Lingering;
+                self.since = services.now();
+                Step::More
+            }
+            // The client has not taken the last answers: no new requests from it.
+            Phase::Reading | Phase::Collecting { .. } if self.outbound.len() >= HIGH_WATER => Step::Stuck,
+            Phase::Reading if self.protocol.state() == ProtocolState::Closed => {
+                let all_heard = self.backlog.is_empty();
+                let farewell = if all_heard {
+                    Farewell::Prompt
+                } else {
+                    Farewell::Linger
+                };
+                self.phase = Phase::Closing { farewell };
+                Step::More
+            }
+            Phase::Reading | Phase::Collecting { .. } => {
+                if !self.backlog.is_empty() && self.consume_backlog(services) {
+                    return Step::More;
+                }
+                self.receive(services, reads)
+            }
+        }
+    }
+
+    /// Writes what waits, as much as the socket takes.
+    fn flush(&mut self, services: &Services) -> io::Result<()> {
+        while !self.outbound.is_empty() {
+            match self.stream.write(&mut self.outbound) {
+                Ok(_) => self.since = services.now(),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.readiness.writable = false;
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads once and lets the protocol look at it.
+    fn receive(&mut self, services: &mut Services, reads: &mut usize) -> Step {
+        if !self.readiness.readable {
+            return Step::Stuck;
+        }
+        let mut scratch = std::mem::take(&mut services.scratch);
+        let step = match self.stream.read(&mut scratch) {
+            Ok(0) => {
+                self.readiness.readable = false;
+                // A request cut short can't be answered; answers on their way still are.
+                self.phase = Phase::Closing {
+                    farewell: Farewell::Prompt,
+                };
+                Step::More
+            }
+            Ok(count) => {
+                *reads -= 1;
+                // Less than was asked for: the socket is empty, and an edge will tell when it is not.
+                self.readiness.readable = count == scratch.len() || self.readiness.read_closed;
+                self.arrived(&scratch[..count], services);
+                Step::More
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.readiness.readable = false;
+                Step::Stuck
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Step::More,
+            Err(error) => {
+                log::debug!("connection from {:?}: read: {error}", self.info.peer);
+                Step::Over
+            }
+        };
+        services.scratch = scratch;
+        step
+    }
+
+    /// Lets the protocol look at new bytes, behind those it left.
+    fn arrived(&mut self, bytes: &[u8], services: &mut Services) {
+        if self.protocol.state() == ProtocolState::Idle || matches!(self.phase, Phase::Collecting { .. }) {
+            self.since = services.now();
+        }
+        if self.backlog.is_empty() {
+            let consumed = self.consume(bytes, services);
+            self.backlog.extend_from_slice(&bytes[consumed..]);
+        } else {
+            self.backlog.extend_from_slice(bytes);
+            self.consume_backlog(services);
+        }
+    }
+
+    /// Lets the protocol look at what was left over. Was any of it consumed, or did anything happen?
+    fn consume_backlog(&mut self, services: &mut Services) -> bool {
+        let mut backlog = std::mem::take(&mut self.backlog);
+        let served = self.served;
+        let consumed = self.consume(&backlog, services);
+        if consumed == backlog.len() {
+            // The memory is not kept: most connections that ever had a backlog never have another.
+            backlog = Vec::new();
+        } else {
+            backlog.drain(..consumed);
+        }
+        self.backlog = backlog;
+        consumed > 0 || self.served != served
+    }
+
+    /// Feeds the protocol until it is starved, an exchange begins, or the connection is to close. Returns how
+    /// many bytes it consumed.
+    fn consume(&mut self, bytes: &[u8], services: &mut Services) -> usize {
+        let mut input = Inbound::new(bytes);
+        while matches!(self.phase, Phase::Reading | Phase::Collecting { .. }) {
+            let served = self.served;
+            match self.protocol.receive(&mut input, &mut self.outbound) {
+                Event::Starved => break,
+                Event::Answered => {}
+                Event::Request(request) => self.begin(request.into(), services),
+                Event::Body(part) => self.collect(part, services),
+                Event::BodyEnd => self.complete(services),
+                Event::Refused(refusal) => {
+                    self.refuse(&refusal, services);
+                    break;
+                }
+                Event::Close(reason) => {
+                    log::info!("connection from {:?} closed: {reason}", self.info.peer);
+                    self.phase = Phase::Closing {
+                        farewell: Farewell::Prompt,
+                    };
+                    break;
+                }
+            }
+            // One exchange, then its answer goes out before the next begins.
+            if self.served != served {
+                break;
+            }
+        }
+        input.consumed()
+    }
+
+    /// A head is complete.
+    fn begin(&mut self, request: Arc<Request>, services: &mut Services) {
+        match request.framing {
+            BodyFraming::None | BodyFraming::Length(0) => self.handle(request, Body::Empty, services),
+            BodyFraming::Length(length) => self.expect_body(request, length, services),
+            BodyFraming::Chunked => self.expect_body(request, 0, services),
+        }
+    }
+
+    /// The body of `request` follows, of which `announced` bytes are known to come.
+    fn expect_body(&mut self, request: Arc<Request>, announced: u64, services: &mut Services) {
+        let body = BodyCollector::new(announced, services.limits.body_memory);
+        self.phase = Phase::Collecting { request, body };
+        self.protocol.invite_body(&mut self.outbound);
+    }
+
+    fn collect(&mut self, part: &[u8], services: &mut Services) {
+        let Phase::Collecting { body, .. } = &mut self.phase else {
+            return;
+        };
+        if let Err(error) = body.add(part, services.limits.body_memory) {
+            log::error!("a request's body could not be kept in a temporary file: {error}");
+            self.refuse(
+                &Refusal::new(507, "the request's body could not be stored"),
+                services,
+            );
+        }
+    }
+
+    fn complete(&mut self, services: &mut Services) {
+        let Phase::Collecting { request, body } = std::mem::replace(&mut self.phase, Phase::Reading) else {
+            return;
+        };
+        match body.finish() {
+            Ok(body) => self.handle(request, body, services),
+            Err(error) => {
+                log::error!("a request's body could not be read back: {error}");
+                self.refuse(
+                    &Refusal::new(507, "the request's body could not be stored"),
+                    services,
+                );
+            }
+        }
+    }
+
+    /// A request is complete: the gateway's turn. It may have answered when this returns.
+    fn handle(&mut self, request: Arc<Request>, body: Body, services: &mut Services) {
+        let id = services.next_exchange(self.slot);
+        let record = Record::new(id, request.clone(), self.info.clone(), services.now());
+        services.slot.begin(request.method(), request.target());
+        self.phase = Phase::Handling { record };
+        let exchange = Exchange {
+            request,
+            body,
+            connection: self.info.clone(),
+            responder: Responder::new(id, services.mailbox.clone()),
+        };
+        // A panic drops the responder, which answers 500 in its stead.
+        if catch_unwind(AssertUnwindSafe(|| services.gateway.handle(exchange))).is_err() {
+            log::error!("the gateway panicked; its request is answered with 500");
+        }
+        services.clock.update();
+        while let Some(reply) = services.mailbox.take_one(id) {
+            self.answer(reply, services);
+        }
+    }
+
+    /// The gateway said something.
+    fn answer(&mut self, reply: Reply, services: &mut Services) {
+        let (head, body) = match reply {
+            Reply::Interim(head) => {
+                self.protocol.reply_interim(&head, &mut self.outbound);
+                return;
+            }
+            Reply::Response { head, body } => (head, body),
+            Reply::Abort => internal_error(),
+        };
+        let Phase::Handling { mut record } = std::mem::replace(&mut self.phase, Phase::Reading) else {
+            return;
+        };
+        record.answered(&head);
+        let length = match &body {
+            ReplyBody::Empty => BodyLength::Known(0),
+            ReplyBody::Full(bytes) => BodyLength::Known(bytes.len() as u64),
+            ReplyBody::Source { .. } => BodyLength::Unknown,
+        };
+        self.protocol
+            .reply_head(&head, length, services.clock.date(), &mut self.outbound);
+        match body {
+            ReplyBody::Empty => self.conclude(record, services),
+            ReplyBody::Full(bytes) => {
+                self.send(bytes, &mut record);
+                self.conclude(record, services);
+            }
+            ReplyBody::Source { first, rest } => {
+                self.send(first, &mut record);
+                self.phase = Phase::Answering { record, source: rest };
+            }
+        }
+    }
+
+    /// Asks for the next piece of an answer's body.
+    fn pull(&mut self, services: &mut Services) -> Step {
+        let Phase::Answering {
+            mut record,
+            mut source,
+        } = std::mem::replace(&mut self.phase, Phase::Reading)
+        else {
+            return Step::More;
+        };
+        if !self.protocol.wants_reply_data() {
+            drop(source);
+            self.conclude(record, services);
+            return Step::More;
+        }
+        let pulled = catch_unwind(AssertUnwindSafe(|| source.pull())).unwrap_or_else(|_| {
+            log::error!("a response body panicked; its connection is cut");
+            Pull::Failed
+        });
+        match pulled {
+            Pull::Data(bytes) => {
+                self.send(bytes, &mut record);
+                self.phase = Phase::Answering { record, source };
+                Step::More
+            }
+            Pull::End => {
+                drop(source);
+                self.conclude(record, services);
+                Step::More
+            }
+            Pull::Failed => {
+                drop(source);
+                self.account(&record, services);
+                // What is out can't be taken back, and an answer that only the connection's end delimits would
+                // look whole: a reset tells the client.
+                self.stream.reset_on_close();
+                Step::Over
+            }
+        }
+    }
+
+    fn send(&mut self, bytes: Bytes, record: &mut Record) {
+        if bytes.is_empty() {
+            return;
+        }
+        record.body_bytes += bytes.len() as u64;
+        self.protocol.reply_data(bytes, &mut self.outbound);
+    }
+
+    /// The answer is complete.
+    fn conclude(&mut self, record: Record, services: &mut Services) {
+        if let Err(problem) = self.protocol.reply_end(&mut self.outbound) {
+            log::warn!(
+                "answer to \"{}\": {problem}",
+                record.request.target().escape_ascii()
+            );
+        }
+        self.account(&record, services);
+        self.since = services.now();
+    }
+
+    fn account(&mut self, record: &Record, services: &mut Services) {
+        self.served += 1;
+        services.slot.end(record.status, record.body_bytes);
+        services
+            .access_log
+            .record(record, services.clock.now(), &services.slot);
+    }
+
+    /// The client is told what it did wrong, and the connection ends.
+    fn refuse(&mut self, refusal: &Refusal, services: &mut Services) {
+        log::debug!(
+            "connection from {:?} refused: {} {}",
+            self.info.peer,
+            refusal.status,
+            refusal.reason
+        );
+        services
+            .access_log
+            .refused(&self.info, refusal, services.clock.now());
+        self.protocol
+            .refuse(refusal, services.clock.date(), &mut self.outbound);
+        self.phase = Phase::Closing {
+            farewell: Farewell::Linger,
+        };
+        self.since = services.now();
+    }
+
+    /// Throws away what the client still sends.
+    fn discard(&mut self, services: &mut Services, reads: &mut usize) -> Step {
+        if !self.readiness.readable {
+            return Step::Stuck;
+        }
+        match self.stream.read(&mut services.scratch) {
+            Ok(0) => Step::Over,
+            Ok(_) => {
+                *reads -= 1;
+                Step::More
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.readiness.readable = false;
+                Step::Stuck
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Step::More,
+            Err(_) => Step::Over,
+        }
+    }
+
+    /// The worker leaves: no request after the current one.
+    pub(crate) fn drain(&mut self, now: Instant) {
+        self.protocol.drain();
+        if self.is_idle() {
+            self.since = now;
+        }
+    }
+
+    /// Has the client nothing under way, as far as it has told?
+    fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Reading)
+            && self.protocol.state() == ProtocolState::Idle
+            && self.outbound.is_empty()
+    }
+
+    /// The wait that it is in: how long it may last, and what follows. `None`: no one waits for the client.
+    fn deadline(&self, services: &Services, draining: bool) -> Option<(Duration, Expiry)> {
+        let limits = &services.limits;
+        if !self.outbound.is_empty() {
+            return Some((
+                limits.send_timeout,
+                Expiry::Cut("the client does not take its answer"),
+            ));
+        }
+        match (&self.phase, self.protocol.state()) {
+            (Phase::Handling { .. }, _) => None,
+            (Phase::Lingering, _) => Some((LINGER, Expiry::Close)),
+            (Phase::Collecting { .. }, _) => Some((
+                limits.body_timeout,
+                Expiry::Refuse("the request's body did not arrive in time"),
+            )),
+            (_, ProtocolState::Idle) if draining => Some((DRAIN_IDLE, Expiry::Close)),
+            (_, ProtocolState::Idle) if self.served > 0 => Some((limits.keep_alive, Expiry::Close)),
+            (_, ProtocolState::Idle) => Some((limits.head_timeout, Expiry::Close)),
+            _ => Some((
+                limits.head_timeout,
+                Expiry::Refuse("the request's head did not arrive in time"),
+            )),
+        }
+    }
+
+    /// Looks whether a wait has lasted too long. `true`: the connection has something to do now.
+    pub(crate) fn expire(&mut self, services: &mut Services, draining: bool) -> Option<Verdict> {
+        let (limit, expiry) = self.deadline(services, draining)?;
+        if services.now().duration_since(self.since) < limit {
+            return None;
+        }
+        match expiry {
+            Expiry::Close => Some(Verdict::Close),
+            Expiry::Cut(why) => {
+                log::debug!("connection from {:?} cut: {why}", self.info.peer);
+                self.stream.reset_on_close();
+                Some(Verdict::Close)
+            }
+            Expiry::Refuse(why) => {
+                self.refuse(&Refusal::new(408, why), services);
+                Some(self.advance(services))
+            }
+        }
+    }
+}
+
+/// What follows when a wait has lasted too long.
+enum Expiry {
+    /// The connection closes; nothing was lost.
+    Close,
+    /// It is reset: an answer was under way.
+    Cut(&'static str),
+    /// 408 and close.
+    Refuse(&'static str),
+}
+
+/// What a client gets where the gateway gave no answer.
+fn internal_error() -> (ResponseHead, ReplyBody) {
+    let mut head = ResponseHead::new(500);
+    head.push(b"Content-Type", b"text/plain; charset=utf-8");
+    (
+        head,
+        ReplyBody::Full(Bytes::from_static(b"Internal Server Error\n")),
+    )
+}

@@ -1,0 +1,442 @@
+//! [`EventLoop`]: one epoll, the connections it watches, and a turn in which all that is ready is handled.
+//!
+//! The loop does not know who calls [`EventLoop::turn`]: a worker's main thread for ever, or some other loop that
+//! watches the poll's descriptor and calls in when it is readable.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use slab::Slab;
+use uwrs_api::{ExchangeId, Gateway, Reply};
+
+use crate::config::Limits;
+use crate::logging::AccessLog;
+use crate::scoreboard::Slot;
+use crate::sys::epoll;
+
+use super::connection::{Connection, Verdict};
+use super::listener::Listener;
+use super::mailbox::Mailbox;
+use super::services::Services;
+
+/// Events taken from the kernel at once.
+const EVENTS: usize = 256;
+/// Connections accepted from one listener in one turn. Each is served before the next is accepted, so that a slow
+/// one leaves the others to idle workers.
+const ACCEPTS_A_TURN: usize = 64;
+/// Deadlines are looked at this often: they are seconds, and to be late by one hurts no one.
+const SWEEP: Duration = Duration::from_millis(500);
+/// Out of descriptors: how long until accepting is tried again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+const MAILBOX: Token = Token(0);
+const FIRST_LISTENER: usize = 1;
+const FIRST_FOREIGN: usize = 1 << 16;
+
+/// Names a descriptor that is not a connection and that the loop's caller wants to hear of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ForeignToken(usize);
+
+/// Whether new connections are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admission {
+    Open,
+    /// Asked to stop until asked to go on.
+    Paused,
+    /// Out of descriptors until then.
+    Exhausted(Instant),
+    /// The worker leaves.
+    Closed,
+}
+
+/// A connection and the number that tells it from others that had its place.
+struct Entry {
+    generation: u32,
+    connection: Connection,
+}
+
+/// One epoll and all that hangs on it.
+pub struct EventLoop {
+    poll: Poll,
+    events: Events,
+    listeners: Vec<Listener>,
+    admission: Admission,
+    connections: Slab<Entry>,
+    generation: u32,
+    foreigners: usize,
+    /// Connections that have more to do and had their share of the last turn.
+    ready: VecDeque<usize>,
+    services: Services,
+    next_sweep: Instant,
+}
+
+impl EventLoop {
+    /// A loop that gives requests to `gateway`.
+    ///
+    /// # Errors
+    /// epoll or its waker could not be made (out of descriptors).
+    pub fn new(
+        gateway: Box<dyn Gateway>,
+        limits: Limits,
+        access_log: AccessLog,
+        slot: Slot,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), MAILBOX)?));
+        let services = Services::new(gateway, mailbox, limits, access_log, slot);
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(EVENTS),
+            listeners: Vec::new(),
+            admission: Admission::Open,
+            connections: Slab::new(),
+            generation: 0,
+            foreigners: 0,
+            ready: VecDeque::new(),
+            next_sweep: services.now() + SWEEP,
+            services,
+        })
+    }
+
+    /// Accepts connections from `listener` from now on.
+    ///
+    /// # Errors
+    /// epoll refuses the descriptor.
+    pub fn listen(&mut self, listener: Listener) -> io::Result<()> {
+        let token = FIRST_LISTENER + self.listeners.len();
+        epoll::add_exclusive(self.poll.as_raw_fd(), listener.as_fd(), token)?;
+        self.listeners.push(listener);
+        Ok(())
+    }
+
+    /// Reports in [`EventLoop::turn`]'s answer when `fd` becomes readable (edge-triggered: read it empty).
+    ///
+    /// # Errors
+    /// epoll refuses the descriptor.
+    pub fn watch(&mut self, fd: BorrowedFd<'_>) -> io::Result<ForeignToken> {
+        let token = FIRST_FOREIGN + self.foreigners;
+        self.poll
+            .registry()
+            .register(&mut SourceFd(&fd.as_raw_fd()), Token(token), Interest::READABLE)?;
+        self.foreigners += 1;
+        Ok(ForeignToken(token))
+    }
+
+    /// Waits until something is ready, at most `timeout` (`None`: as long as it takes), and handles all that
+    /// is. Returns which of the watched descriptors are readable.
+    ///
+    /// # Errors
+    /// epoll broke; the loop can't go on.
+    pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Vec<ForeignToken>> {
+        let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        let polled = self.wait(&mut events, timeout);
+        self.services.clock.update();
+        let mut foreign = Vec::new();
+        if polled.is_ok() {
+            for event in &events {
+                foreign.extend(self.handle(event));
+            }
+        }
+        self.events = events;
+        polled?;
+        self.deliver_mail();
+        self.continue_ready();
+        self.sweep();
+        self.services.access_log.flush_if_due(self.services.clock.now());
+        Ok(foreign)
+    }
+
+    /// Stops taking connections until [`EventLoop::resume`]; those that are open are served on.
+    pub fn pause(&mut self) {
+        if self.admission != Admission::Closed {
+            self.stop_listening();
+            self.admission = Admission::Paused;
+        }
+    }
+
+    /// Takes connections again.
+    pub fn resume(&mut self) {
+        if matches!(self.admission, Admission::Paused | Admission::Exhausted(_)) {
+            self.start_listening();
+        }
+    }
+
+    /// Takes no more connections and no more requests than those that are on their way; answers say so.
+    /// What already waits in the listeners' queues and may have been told to this worker alone is still taken.
+    pub fn drain(&mut self) {
+        if self.admission == Admission::Closed {
+            return;
+        }
+        if self.admission == Admission::Open {
+            self.stop_listening();
+            // After the last chance to be told of a connection, so that none is told to nobody.
+            for index in 0..self.listeners.len() {
+                self.accept(index);
+            }
+        }
+        self.admission = Admission::Closed;
+        let now = self.services.clock.update();
+        for (_, entry) in &mut self.connections {
+            entry.connection.drain(now);
+        }
+        self.next_sweep = now;
+    }
+
+    /// Connections that are open.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Writes out what the access log holds back.
+    pub fn flush_log(&mut self) {
+        self.services.access_log.flush();
+    }
+
+    /// Waits for events. That nothing came, or that a signal interrupted the wait, is no error.
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = self.patience(timeout);
+        let idle = timeout != Some(Duration::ZERO);
+        if idle {
+            self.services.gateway.rest();
+        }
+        // A reply that was left in the meantime is looked at without waiting for its waker.
+        let timeout = if idle && !self.services.mailbox.sleep() {
+            Some(Duration::ZERO)
+        } else {
+            timeout
+        };
+        let polled = self.poll.poll(events, timeout);
+        self.services.mailbox.wake_up();
+        match polled {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                events.clear();
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// How long may be waited: until the next thing that time alone brings.
+    fn patience(&self, timeout: Option<Duration>) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let now = Instant::now();
+        let sweep = (!self.connections.is_empty()).then_some(self.next_sweep);
+        let admission = match self.admission {
+            Admission::Exhausted(until) => Some(until),
+            _ => None,
+        };
+        let log = self.services.access_log.due();
+        let next = [sweep, admission, log].into_iter().flatten().min();
+        let next = next.map(|at| at.saturating_duration_since(now).max(Duration::from_millis(1)));
+        [timeout, next].into_iter().flatten().min()
+    }
+
+    fn handle(&mut self, event: &Event) -> Option<ForeignToken> {
+        let token = event.token().0;
+        let generation = (token >> 32) as u32;
+        if generation != 0 {
+            self.handle_connection((token & u32::MAX as usize, generation), event);
+            return None;
+        }
+        match token {
+            token if token >= FIRST_FOREIGN => return Some(ForeignToken(token)),
+            token if token >= FIRST_LISTENER => self.accept(token - FIRST_LISTENER),
+            // The mailbox is looked at in every turn.
+            _ => {}
+        }
+        None
+    }
+
+    fn handle_connection(&mut self, (slot, generation): (usize, u32), event: &Event) {
+        let Some(entry) = self.connections.get_mut(slot) else {
+            return;
+        };
+        // An earlier event of this turn closed it and another has its place.
+        if entry.generation != generation {
+            return;
+        }
+        let readiness = &mut entry.connection.readiness;
+        readiness.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        readiness.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
+        readiness.read_closed |= event.is_read_closed();
+        self.advance(slot);
+    }
+
+    fn advance(&mut self, slot: usize) {
+        let Some(entry) = self.connections.get_mut(slot) else {
+            return;
+        };
+        let verdict = entry.connection.advance(&mut self.services);
+        self.settle(slot, verdict);
+    }
+
+    fn settle(&mut self, slot: usize, verdict: Verdict) {
+        match verdict {
+            Verdict::Wait => {}
+            Verdict::Again => self.ready.push_back(slot),
+            Verdict::Close => {
+                // Closing the descriptor takes it out of epoll as well.
+                self.connections.try_remove(slot);
+            }
+        }
+    }
+
+    /// Accepts what waits at a listener, serving each connection before the next is accepted.
+    fn accept(&mut self, index: usize) {
+        for _ in 0..ACCEPTS_A_TURN {
+            let Some(listener) = self.listeners.get(index) else {
+                return;
+            };
+            match listener.accept() {
+                Ok((stream, info)) => {
+                    let protocol = listener.speak(&self.services.limits);
+                    let entry = self.connections.vacant_entry();
+                    let slot = entry.key();
+                    self.generation = self.generation.wrapping_add(1).max(1);
+                    let now = self.services.now();
+                    let connection = Connection::new(stream, protocol, info, slot as u32, now);
+                    entry.insert(Entry {
+                        generation: self.generation,
+                        connection,
+                    });
+                    self.welcome(slot);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if is_exhaustion(&error) => return self.exhausted(&error),
+                // One connection that went wrong before it was taken (ECONNABORTED, EPROTO, …).
+                Err(error) => log::debug!("accept: {error}"),
+            }
+        }
+    }
+
+    /// The first step of a new connection. Most bring their request along, many are over with its answer: the
+    /// kernel is asked to watch those that remain.
+    fn welcome(&mut self, slot: usize) {
+        let Some(entry) = self.connections.get_mut(slot) else {
+            return;
+        };
+        if self.admission == Admission::Closed {
+            entry.connection.drain(self.services.clock.now());
+        }
+        let verdict = entry.connection.advance(&mut self.services);
+        if verdict != Verdict::Close {
+            let token = Token((entry.generation as usize) << 32 | slot);
+            if let Err(error) = entry
+                .connection
+                .stream_mut()
+                .register(self.poll.registry(), token)
+            {
+                log::error!("a connection could not be watched and is closed: {error}");
+                return self.settle(slot, Verdict::Close);
+            }
+        }
+        self.settle(slot, verdict);
+    }
+
+    /// Out of descriptors: epoll would report the listener again and again, so it is not watched for a while.
+    fn exhausted(&mut self, error: &io::Error) {
+        log::error!(
+            "no connection can be accepted: {error}; {} are open; trying again every {} ms (raise max-fd or ulimit -n)",
+            self.connections.len(),
+            ACCEPT_PAUSE.as_millis()
+        );
+        self.stop_listening();
+        self.admission = Admission::Exhausted(self.services.now() + ACCEPT_PAUSE);
+    }
+
+    fn stop_listening(&mut self) {
+        if self.admission != Admission::Open {
+            return;
+        }
+        for listener in &self.listeners {
+            if let Err(error) = epoll::remove(self.poll.as_raw_fd(), listener.as_fd()) {
+                log::error!("a listener could not be left: {error}");
+            }
+        }
+    }
+
+    fn start_listening(&mut self) {
+        for (index, listener) in self.listeners.iter().enumerate() {
+            let token = FIRST_LISTENER + index;
+            if let Err(error) = epoll::add_exclusive(self.poll.as_raw_fd(), listener.as_fd(), token) {
+                log::error!("a listener could not be watched again: {error}");
+            }
+        }
+        self.admission = Admission::Open;
+    }
+
+    fn deliver_mail(&mut self) {
+        for (id, reply) in self.services.mailbox.take_all() {
+            self.deliver(id, reply);
+        }
+    }
+
+    fn deliver(&mut self, id: ExchangeId, reply: Reply) {
+        let slot = id.slot as usize;
+        let Some(entry) = self.connections.get_mut(slot) else {
+            return;
+        };
+        entry.connection.deliver(id, reply, &mut self.services);
+        self.advance(slot);
+    }
+
+    /// Gives those that had more to do another share.
+    fn continue_ready(&mut self) {
+        for _ in 0..self.ready.len() {
+            let Some(slot) = self.ready.pop_front() else {
+                return;
+            };
+            self.advance(slot);
+        }
+    }
+
+    /// Ends waits that have lasted too long.
+    fn sweep(&mut self) {
+        let now = self.services.now();
+        if let Admission::Exhausted(until) = self.admission
+            && now >= until
+        {
+            self.start_listening();
+        }
+        if now < self.next_sweep {
+            return;
+        }
+        self.next_sweep = now + SWEEP;
+        let draining = self.admission == Admission::Closed;
+        let mut verdicts = Vec::new();
+        for (slot, entry) in &mut self.connections {
+            verdicts.extend(
+                entry
+                    .connection
+                    .expire(&mut self.services, draining)
+                    .map(|verdict| (slot, verdict)),
+            );
+        }
+        for (slot, verdict) in verdicts {
+            self.settle(slot, verdict);
+        }
+    }
+}
+
+impl AsRawFd for EventLoop {
+    /// epoll's descriptor: readable when a turn has something to do.
+    fn as_raw_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
+    }
+}
+
+/// Is the process or the machine out of descriptors or socket memory?
+fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+    )
+}

@@ -1,0 +1,82 @@
+//! [`Listener`]: a listening socket as the loop sees it: what it accepts and which protocol those connections speak.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use mio::net::{TcpListener, UnixListener};
+use uwrs_api::{ConnectionInfo, Peer, Protocol};
+
+use crate::config::{Limits, ProtocolKind};
+use crate::protocol;
+
+use super::stream::Stream;
+
+/// A listening socket, shared with other workers.
+pub struct Listener {
+    socket: Socket,
+    protocol: ProtocolKind,
+    /// What every connection is told; only the peer differs.
+    info: Arc<ConnectionInfo>,
+}
+
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// From a socket that listens and does not block. `port` is `None` for a unix socket.
+    pub fn new(fd: OwnedFd, protocol: ProtocolKind, server_name: &str, port: Option<u16>) -> Self {
+        let info = ConnectionInfo {
+            peer: Peer::Unix,
+            server_name: server_name.into(),
+            server_port: port.map(|port| port.to_string()).unwrap_or_default().into(),
+            tls: false,
+        };
+        let socket = match port {
+            Some(_) => Socket::Tcp(TcpListener::from_std(fd.into())),
+            None => Socket::Unix(UnixListener::from_std(fd.into())),
+        };
+        Self {
+            socket,
+            protocol,
+            info: Arc::new(info),
+        }
+    }
+
+    /// The next connection that waits.
+    ///
+    /// # Errors
+    /// `WouldBlock` when none does; else whatever accept(2) gives (EMFILE, ECONNABORTED, …).
+    pub(crate) fn accept(&self) -> io::Result<(Stream, Arc<ConnectionInfo>)> {
+        match &self.socket {
+            Socket::Tcp(listener) => {
+                let (stream, address) = listener.accept()?;
+                let info = ConnectionInfo {
+                    peer: Peer::Inet(address),
+                    ..(*self.info).clone()
+                };
+                Ok((Stream::Tcp(stream), Arc::new(info)))
+            }
+            Socket::Unix(listener) => {
+                let (stream, _) = listener.accept()?;
+                Ok((Stream::Unix(stream), self.info.clone()))
+            }
+        }
+    }
+
+    /// The protocol's side of a connection accepted here.
+    pub(crate) fn speak(&self, limits: &Limits) -> Box<dyn Protocol> {
+        protocol::new(self.protocol, limits)
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Socket::Tcp(listener) => listener.as_fd(),
+            Socket::Unix(listener) => listener.as_fd(),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! [`Mailbox`]: where gateways leave replies for the loop that owns the connection.
+//!
+//! An application called on the loop's own thread leaves its reply here as well: an uncontended lock costs a few
+//! nanoseconds, and there is one way for an answer to come back, not two.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use mio::Waker;
+use uwrs_api::{ExchangeId, Post, Reply};
+
+/// Replies on their way to the loop.
+pub(crate) struct Mailbox {
+    replies: Mutex<Vec<(ExchangeId, Reply)>>,
+    /// The loop is between two polls and will look here before it waits again.
+    awake: AtomicBool,
+    waker: Waker,
+}
+
+impl Mailbox {
+    /// A mailbox whose loop is woken by `waker`.
+    pub(crate) fn new(waker: Waker) -> Self {
+        Self {
+            replies: Mutex::default(),
+            awake: AtomicBool::new(true),
+            waker,
+        }
+    }
+
+    /// The reply that was just left for `id`, if there is one.
+    pub(crate) fn take_one(&self, id: ExchangeId) -> Option<Reply> {
+        let mut replies = self.lock();
+        let at = replies.iter().position(|(have, _)| *have == id)?;
+        Some(replies.remove(at).1)
+    }
+
+    /// Everything that was left.
+    pub(crate) fn take_all(&self) -> Vec<(ExchangeId, Reply)> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    /// The loop is about to wait: from now on a reply wakes it. `false`: something is here already.
+    pub(crate) fn sleep(&self) -> bool {
+        self.awake.store(false, Ordering::SeqCst);
+        self.lock().is_empty()
+    }
+
+    /// The loop is back.
+    pub(crate) fn wake_up(&self) {
+        self.awake.store(true, Ordering::SeqCst);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(ExchangeId, Reply)>> {
+        // A panic between lock and unlock is impossible to leave half a Vec behind: the list stays usable.
+        self.replies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self) -> io::Result<()> {
+        self.waker.wake()
+    }
+}
+
+impl Post for Mailbox {
+    fn post(&self, id: ExchangeId, reply: Reply) {
+        self.lock().push((id, reply));
+        if !self.awake.load(Ordering::SeqCst)
+            && let Err(error) = self.wake()
+        {
+            log::error!("the loop could not be woken for a reply: {error}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! [`Services`]: what connections need of the house they live in: the gateway, the clock, limits, logs, the
+//! scoreboard.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use uwrs_api::{ExchangeId, Gateway};
+
+use crate::config::Limits;
+use crate::logging::AccessLog;
+use crate::scoreboard::Slot;
+
+use super::clock::Clock;
+use super::mailbox::Mailbox;
+
+/// Bytes read at once. One buffer for all connections: an idle one holds none.
+const READ_BYTES: usize = 64 * 1024;
+
+/// What a connection uses and does not own.
+pub struct Services {
+    pub(crate) gateway: Box<dyn Gateway>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) clock: Clock,
+    pub(crate) limits: Limits,
+    pub(crate) access_log: AccessLog,
+    pub(crate) slot: Slot,
+    /// Filled by every read, emptied before the next.
+    pub(crate) scratch: Box<[u8]>,
+    serial: u64,
+}
+
+impl Services {
+    pub(crate) fn new(
+        gateway: Box<dyn Gateway>,
+        mailbox: Arc<Mailbox>,
+        limits: Limits,
+        access_log: AccessLog,
+        slot: Slot,
+    ) -> Self {
+        Self {
+            gateway,
+            mailbox,
+            clock: Clock::new(),
+            limits,
+            access_log,
+            slot,
+            scratch: vec![0; READ_BYTES].into_boxed_slice(),
+            serial: 0,
+        }
+    }
+
+    /// A name for the next exchange of the connection in `slot`.
+    pub(crate) fn next_exchange(&mut self, slot: u32) -> ExchangeId {
+        self.serial += 1;
+        ExchangeId {
+            slot,
+            serial: self.serial,
+        }
+    }
+
+    /// The time of this turn, or of the last exchange's end in it.
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
+    }
+}
