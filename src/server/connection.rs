@@ -19,12 +19,12 @@ use super::exchange::Record;
 use super::services::Services;
 use super::stream::Stream;
 
-/// Exchanges of one connection in one turn; then others have theirs.
-const EXCHANGES_A_TURN: usize = 16;
-/// Bytes read from one connection in one turn, likewise.
-const READS_A_TURN: usize = 16;
+/// Steps of one connection in one turn (a read, an exchange, a piece of an answer); then others have theirs.
+const STEPS_A_TURN: usize = 64;
 /// Bytes waiting for the client above which no more of an answer is asked for.
 const HIGH_WATER: usize = 64 * 1024;
+/// Memory for answers that is kept for the next one.
+const SPARE_BYTES: usize = 128 * 1024;
 /// How long a refused client may go on sending before the connection is cut.
 const LINGER: Duration = Duration::from_secs(2);
 /// An idle connection stays this long when its worker leaves: a request may be on its way.
@@ -143,19 +143,27 @@ impl Connection {
 
     /// Does as much as can be done now, within a turn's share.
     pub(crate) fn advance(&mut self, services: &mut Services) -> Verdict {
-        let mut reads = READS_A_TURN;
-        let mut exchanges = EXCHANGES_A_TURN;
-        loop {
-            let before = self.served;
-            let step = self.step(services, &mut reads);
-            exchanges -= usize::from(self.served != before);
-            match step {
-                Step::More if reads == 0 || exchanges == 0 => return Verdict::Again,
+        // An idle connection owns no memory for answers: it borrows it while it has something to say.
+        if self.outbound.is_empty() {
+            std::mem::swap(&mut self.outbound, &mut services.spare);
+        }
+        let verdict = self.take_steps(services);
+        if self.outbound.is_empty() {
+            std::mem::swap(&mut self.outbound, &mut services.spare);
+            services.spare.reset(SPARE_BYTES);
+        }
+        verdict
+    }
+
+    fn take_steps(&mut self, services: &mut Services) -> Verdict {
+        for _ in 0..STEPS_A_TURN {
+            match self.step(services) {
                 Step::More => {}
                 Step::Stuck => return Verdict::Wait,
                 Step::Over => return Verdict::Close,
             }
         }
+        Verdict::Again
     }
 
     /// Takes a reply that came while the loop was elsewhere. A reply to another exchange is dropped: its client is
@@ -166,7 +174,7 @@ impl Connection {
         }
     }
 
-    fn step(&mut self, services: &mut Services, reads: &mut usize) -> Step {
+    fn step(&mut self, services: &mut Services) -> Step {
         if !self.outbound.is_empty()
             && self.readiness.writable
             && let Err(error) = self.flush(services)
@@ -177,7 +185,7 @@ impl Connection {
         match &self.phase {
             Phase::Answering { .. } if self.outbound.len() < HIGH_WATER => self.pull(services),
             Phase::Handling { .. } | Phase::Answering { .. } => Step::Stuck,
-            Phase::Lingering => self.discard(services, reads),
+            Phase::Lingering => self.discard(services),
             Phase::Closing { .. } if !self.outbound.is_empty() => Step::Stuck,
             Phase::Closing {
                 farewell: Farewell::Prompt,
@@ -206,7 +214,7 @@ impl Connection {
                 if !self.backlog.is_empty() && self.consume_backlog(services) {
                     return Step::More;
                 }
-                self.receive(services, reads)
+                self.receive(services)
             }
         }
     }
@@ -228,7 +236,7 @@ impl Connection {
     }
 
     /// Reads once and lets the protocol look at it.
-    fn receive(&mut self, services: &mut Services, reads: &mut usize) -> Step {
+    fn receive(&mut self, services: &mut Services) -> Step {
         if !self.readiness.readable {
             return Step::Stuck;
         }
@@ -243,7 +251,6 @@ impl Connection {
                 Step::More
             }
             Ok(count) => {
-                *reads -= 1;
                 // Less than was asked for: the socket is empty, and an edge will tell when it is not.
                 self.readiness.readable = count == scratch.len() || self.readiness.read_closed;
                 self.arrived(&scratch[..count], services);
@@ -277,10 +284,9 @@ impl Connection {
         }
     }
 
-    /// Lets the protocol look at what was left over. Was any of it consumed, or did anything happen?
+    /// Lets the protocol look at what was left over. `false`: it needs more than that.
     fn consume_backlog(&mut self, services: &mut Services) -> bool {
         let mut backlog = std::mem::take(&mut self.backlog);
-        let served = self.served;
         let consumed = self.consume(&backlog, services);
         if consumed == backlog.len() {
             // The memory is not kept: most connections that ever had a backlog never have another.
@@ -289,14 +295,18 @@ impl Connection {
             backlog.drain(..consumed);
         }
         self.backlog = backlog;
-        consumed > 0 || self.served != served
+        consumed > 0 || !self.is_reading()
+    }
+
+    fn is_reading(&self) -> bool {
+        matches!(self.phase, Phase::Reading | Phase::Collecting { .. })
     }
 
     /// Feeds the protocol until it is starved, an exchange begins, or the connection is to close. Returns how
     /// many bytes it consumed.
     fn consume(&mut self, bytes: &[u8], services: &mut Services) -> usize {
         let mut input = Inbound::new(bytes);
-        while matches!(self.phase, Phase::Reading | Phase::Collecting { .. }) {
+        while self.is_reading() {
             let served = self.served;
             match self.protocol.receive(&mut input, &mut self.outbound) {
                 Event::Starved => break,
@@ -513,16 +523,13 @@ impl Connection {
     }
 
     /// Throws away what the client still sends.
-    fn discard(&mut self, services: &mut Services, reads: &mut usize) -> Step {
+    fn discard(&mut self, services: &mut Services) -> Step {
         if !self.readiness.readable {
             return Step::Stuck;
         }
         match self.stream.read(&mut services.scratch) {
             Ok(0) => Step::Over,
-            Ok(_) => {
-                *reads -= 1;
-                Step::More
-            }
+            Ok(_) => Step::More,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 self.readiness.readable = false;
                 Step::Stuck
@@ -557,7 +564,7 @@ impl Connection {
             ));
         }
         match (&self.phase, self.protocol.state()) {
-            (Phase::Handling { .. }, _) => None,
+            (Phase::Handling { .. } | Phase::Answering { .. }, _) => None,
             (Phase::Lingering, _) => Some((LINGER, Expiry::Close)),
             (Phase::Collecting { .. }, _) => Some((
                 limits.body_timeout,

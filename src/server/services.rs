@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use uwrs_api::{ExchangeId, Gateway};
+use uwrs_api::{ExchangeId, Gateway, Outbound};
 
 use crate::config::Limits;
 use crate::logging::AccessLog;
@@ -26,6 +26,8 @@ pub struct Services {
     pub(crate) slot: Slot,
     /// Filled by every read, emptied before the next.
     pub(crate) scratch: Box<[u8]>,
+    /// Memory for the answer of whoever speaks: empty between two steps.
+    pub(crate) spare: Outbound,
     serial: u64,
 }
 
@@ -45,6 +47,7 @@ impl Services {
             access_log,
             slot,
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
+            spare: Outbound::default(),
             serial: 0,
         }
     }

@@ -170,8 +170,10 @@ impl Outbound {
     /// Drops everything and gives memory back beyond `keep` bytes of capacity.
     pub fn reset(&mut self, keep: usize) {
         self.buffer.clear();
-        self.buffer.shrink_to(keep);
-        self.segments = VecDeque::new();
+        self.segments.clear();
+        if self.buffer.capacity() > keep {
+            self.buffer.shrink_to(keep);
+        }
     }
 }
 
