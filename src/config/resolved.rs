@@ -203,8 +203,23 @@ pub struct Limits {
     pub keep_alive: Duration,
 }
 
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes: 64 * 1024,
+            fields: 128,
+            body_bytes: None,
+            body_memory: 1024 * 1024,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            send_timeout: Duration::from_secs(60),
+            keep_alive: Duration::from_secs(65),
+        }
+    }
+}
+
 /// Where the log goes and what is in it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct LoggingConfig {
     /// `logto`; `None`: standard error.
     pub file: Option<PathBuf>,

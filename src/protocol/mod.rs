@@ -4,8 +4,8 @@ use uwrs_api::Protocol;
 
 use crate::config::{Limits, ProtocolKind};
 
-/// The server's side of a new connection.
-pub fn new(kind: ProtocolKind, limits: &Limits) -> Box<dyn Protocol> {
-    let _ = (kind, limits);
-    unimplemented!()
+/// What makes the server's side of a new connection.
+pub fn speaker(kind: ProtocolKind) -> fn(&Limits) -> Box<dyn Protocol> {
+    let _ = kind;
+    |_| unimplemented!()
 }

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use mio::net::{TcpListener, UnixListener};
 use uwrs_api::{ConnectionInfo, Peer, Protocol};
 
-use crate::config::{Limits, ProtocolKind};
-use crate::protocol;
+use crate::config::Limits;
 
 use super::stream::Stream;
+
+/// Makes the server's side of a new connection's protocol.
+pub type Speak = fn(&Limits) -> Box<dyn Protocol>;
 
 /// A listening socket, shared with other workers.
 pub struct Listener {
     socket: Socket,
-    protocol: ProtocolKind,
+    speak: Speak,
     /// What every connection is told; only the peer differs.
     info: Arc<ConnectionInfo>,
 }
@@ -27,7 +29,7 @@ enum Socket {
 
 impl Listener {
     /// From a socket that listens and does not block. `port` is `None` for a unix socket.
-    pub fn new(fd: OwnedFd, protocol: ProtocolKind, server_name: &str, port: Option<u16>) -> Self {
+    pub fn new(fd: OwnedFd, speak: Speak, server_name: &str, port: Option<u16>) -> Self {
         let info = ConnectionInfo {
             peer: Peer::Unix,
             server_name: server_name.into(),
@@ -40,7 +42,7 @@ impl Listener {
         };
         Self {
             socket,
-            protocol,
+            speak,
             info: Arc::new(info),
         }
     }
@@ -68,7 +70,7 @@ impl Listener {
 
     /// The protocol's side of a connection accepted here.
     pub(crate) fn speak(&self, limits: &Limits) -> Box<dyn Protocol> {
-        protocol::new(self.protocol, limits)
+        (self.speak)(limits)
     }
 }
 

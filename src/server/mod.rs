@@ -13,5 +13,8 @@ mod stream;
 
 pub use event_loop::{EventLoop, ForeignToken};
 pub(crate) use exchange::Record;
-pub use listener::Listener;
+pub use listener::{Listener, Speak};
 pub use services::Services;
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use uwrs_api::{Gateway, Runtime};
 
 use crate::logging::AccessLog;
+use crate::protocol;
 use crate::server::{EventLoop, ForeignToken, Listener};
 
 use autoreload::Autoreload;
@@ -57,7 +58,12 @@ impl<'a> Worker<'a> {
             .unwrap_or_default();
         for bound in &seat.listeners {
             let fd = bound.fd.try_clone()?;
-            event_loop.listen(Listener::new(fd, bound.config.protocol, &host, bound.port))?;
+            event_loop.listen(Listener::new(
+                fd,
+                protocol::speaker(bound.config.protocol),
+                &host,
+                bound.port,
+            ))?;
         }
         let signals = event_loop.watch(seat.signals.as_fd())?;
         let lifeline = seat
