@@ -1,22 +1,540 @@
-//! The scoreboard: shared memory, one slot a worker, read by the master without ever waiting for one.
+//! The scoreboard: shared memory, one slot a process, written by workers in a few nanoseconds and read by the master
+//! without ever waiting for one. What the numbers are used for is their readers' business.
+//!
+//! A slot has one writer at a time: the worker whose it is, on the thread of its loop. All memory is atomics, so that
+//! whatever a dying worker leaves behind can be read; the request line is guarded by a sequence counter.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use crate::sys::{self, Pid, SharedMemory};
+
+/// First word of the memory: "uwrsscor" and the layout's version in the lowest byte. A new program that is started
+/// over an old one's memory (USR2) must not misread it.
+const MAGIC: u64 = u64::from_be_bytes(*b"uwrsscor") ^ 1;
+
+/// Words of the header, and of a slot: whole cache lines, so that no two workers write to the same one.
+const HEADER_WORDS: usize = 16;
+const SLOT_WORDS: usize = 64;
+
+/// Bytes of a request line that are kept.
+pub const LINE_BYTES: usize = 256;
+
+/// Words of the header.
+mod header {
+    pub(super) const MAGIC: usize = 0;
+    pub(super) const SLOTS: usize = 1;
+    pub(super) const PAUSED: usize = 2;
+    /// Requests of workers that are gone.
+    pub(super) const RETIRED: usize = 3;
+}
+
+/// Words of a slot.
+mod word {
+    pub(super) const PID: usize = 0;
+    pub(super) const NUMBER: usize = 1;
+    pub(super) const GENERATION: usize = 2;
+    pub(super) const STATE: usize = 3;
+    pub(super) const STARTED: usize = 4;
+    pub(super) const ACTIVE: usize = 5;
+    pub(super) const REQUEST_STARTED: usize = 6;
+    pub(super) const REQUESTS: usize = 7;
+    pub(super) const SERVER_ERRORS: usize = 8;
+    pub(super) const EXCEPTIONS: usize = 9;
+    pub(super) const BYTES_SENT: usize = 10;
+    pub(super) const ACCEPTED: usize = 11;
+    pub(super) const LAST_ACCEPT: usize = 12;
+    pub(super) const CONNECTIONS: usize = 13;
+    pub(super) const SEQUENCE: usize = 16;
+    pub(super) const LINE_LENGTH: usize = 17;
+    pub(super) const LINE: usize = 24;
+}
+
+const _: () = assert!(word::LINE + LINE_BYTES / 8 <= SLOT_WORDS);
+
+/// What a worker is doing, apart from requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerState {
+    /// Nobody's slot.
+    Vacant,
+    /// Getting ready.
+    Starting,
+    /// Accepting connections.
+    Serving,
+    /// Finishing what it has, accepting nothing.
+    Draining,
+}
+
+impl WorkerState {
+    fn from_word(word: u64) -> Self {
+        match word {
+            1 => Self::Starting,
+            2 => Self::Serving,
+            3 => Self::Draining,
+            _ => Self::Vacant,
+        }
+    }
+}
 
 /// The table.
 #[derive(Debug)]
-pub struct Scoreboard;
+pub struct Scoreboard {
+    memory: SharedMemory,
+    slots: usize,
+}
 
-/// A slot.
-#[derive(Debug)]
-pub struct Slot;
-impl Slot {
-    pub fn detached() -> Self {
-        Slot
+impl Scoreboard {
+    /// A table of so many slots (at least one), all vacant. Shared with children forked from now on.
+    pub fn new(slots: usize) -> io::Result<Self> {
+        let slots = slots.max(1);
+        let memory = SharedMemory::new((HEADER_WORDS + slots * SLOT_WORDS) * size_of::<u64>())?;
+        memory.words()[header::SLOTS].store(slots as u64, Ordering::Relaxed);
+        memory.words()[header::MAGIC].store(MAGIC, Ordering::Release);
+        Ok(Self { memory, slots })
     }
-    pub fn begin(&self, _method: &[u8], _target: &[u8]) {}
-    pub fn end(&self, _status: u16, _bytes: u64) {}
-    pub fn requests(&self) -> u64 {
-        0
+
+    /// The table behind the descriptor of another one. An error where it is not one of this layout.
+    pub fn open(descriptor: OwnedFd) -> io::Result<Self> {
+        let memory = SharedMemory::open(descriptor)?;
+        let words = memory.words();
+        let word = |index: usize| words.get(index).map_or(0, |word| word.load(Ordering::Acquire));
+        let slots = word(header::SLOTS) as usize;
+        if word(header::MAGIC) != MAGIC || slots == 0 || slots > words.len() / SLOT_WORDS {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a scoreboard of another version",
+            ));
+        }
+        Ok(Self { memory, slots })
     }
+
+    /// What [`Scoreboard::open`] opens.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.memory.descriptor()
+    }
+
+    /// How many slots there are.
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// Have the workers been asked to pause: to accept no connections for the time being? Looked at by a worker when it
+    /// starts and when a SIGWINCH tells it that this has changed.
+    pub fn is_paused(&self) -> bool {
+        self.memory.words()[header::PAUSED].load(Ordering::Acquire) != 0
+    }
+
+    /// Asks the workers to pause or to go on. The master's; it then sends them SIGWINCH.
+    pub fn set_paused(&self, paused: bool) {
+        self.memory.words()[header::PAUSED].store(u64::from(paused), Ordering::Release);
+    }
+
+    /// What a slot says. `None` where there is no such slot.
+    pub fn snapshot(&self, slot: usize) -> Option<SlotSnapshot> {
+        Some(SlotWords(self.words_of(slot)?).snapshot())
+    }
+
+    /// Requests finished by all workers there ever were.
     pub fn total_requests(&self) -> u64 {
-        0
+        let present =
+            (0..self.slots).filter_map(|slot| Some(SlotWords(self.words_of(slot)?).get(word::REQUESTS)));
+        self.memory.words()[header::RETIRED].load(Ordering::Relaxed) + present.sum::<u64>()
+    }
+
+    /// Nobody's from now on. What its worker has done is remembered in [`Scoreboard::total_requests`].
+    pub fn vacate(&self, slot: usize) {
+        if let Some(words) = self.words_of(slot) {
+            let retired = SlotWords(words).get(word::REQUESTS);
+            self.memory.words()[header::RETIRED].fetch_add(retired, Ordering::Relaxed);
+        }
+        for word in self.words_of(slot).unwrap_or_default() {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn words_of(&self, slot: usize) -> Option<&[AtomicU64]> {
+        if slot >= self.slots {
+            return None;
+        }
+        let start = HEADER_WORDS + slot * SLOT_WORDS;
+        self.memory.words().get(start..start + SLOT_WORDS)
+    }
+}
+
+/// Whose slot it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Occupant {
+    /// Process.
+    pub pid: Pid,
+    /// Worker's number.
+    pub number: usize,
+    /// Generation that it serves.
+    pub generation: u64,
+}
+
+/// A worker's own slot, to write to. On the thread of its loop only.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    board: Arc<Scoreboard>,
+    index: usize,
+}
+
+impl Slot {
+    /// Takes a slot over from whoever had it before. A slot that the table does not have is taken as the last one.
+    pub fn occupy(board: Arc<Scoreboard>, slot: usize, occupant: Occupant) -> Self {
+        let index = slot.min(board.slots() - 1);
+        board.vacate(index);
+        let slot = Self { board, index };
+        let words = slot.words();
+        words.set(word::NUMBER, occupant.number as u64);
+        words.set(word::GENERATION, occupant.generation);
+        words.set(word::STARTED, sys::monotonic_milliseconds());
+        words.set(word::PID, occupant.pid as u64);
+        slot.set_state(WorkerState::Starting);
+        slot
+    }
+
+    /// Its place in the table.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The table that it is in.
+    pub fn board(&self) -> &Arc<Scoreboard> {
+        &self.board
+    }
+
+    /// Says what the worker is doing.
+    pub fn set_state(&self, state: WorkerState) {
+        self.words().set(word::STATE, state as u64);
+    }
+
+    /// A connection was accepted. `now`: milliseconds of [`sys::monotonic_milliseconds`], as everywhere here.
+    pub fn accepted(&self, now: u64) {
+        let words = self.words();
+        words.add(word::ACCEPTED, 1);
+        words.add(word::CONNECTIONS, 1);
+        words.set(word::LAST_ACCEPT, now);
+    }
+
+    /// A connection was closed.
+    pub fn closed(&self) {
+        self.words().subtract(word::CONNECTIONS, 1);
+    }
+
+    /// A request is handed to the application. Its line is kept up to [`LINE_BYTES`]. Where several are under way at a
+    /// time (ASGI), the line and the time shown are the latest one's.
+    pub fn begin(&self, method: &[u8], target: &[u8], now: u64) {
+        let words = self.words();
+        words.set_line(method, target);
+        words.set(word::REQUEST_STARTED, now);
+        words.add(word::ACTIVE, 1);
+    }
+
+    /// The answer to a request is complete, or given up.
+    pub fn end(&self, status: u16, bytes_sent: u64) {
+        let words = self.words();
+        words.subtract(word::ACTIVE, 1);
+        words.add(word::REQUESTS, 1);
+        words.add(word::BYTES_SENT, bytes_sent);
+        if status >= 500 {
+            words.add(word::SERVER_ERRORS, 1);
+        }
+    }
+
+    /// The application raised.
+    pub fn exception(&self) {
+        self.words().add(word::EXCEPTIONS, 1);
+    }
+
+    /// Requests finished.
+    pub fn requests(&self) -> u64 {
+        self.words().get(word::REQUESTS)
+    }
+
+    /// What the slot says.
+    pub fn snapshot(&self) -> SlotSnapshot {
+        self.words().snapshot()
+    }
+
+    fn words(&self) -> SlotWords<'_> {
+        SlotWords(
+            self.board
+                .words_of(self.index)
+                .expect("occupy() took a slot that is there"),
+        )
+    }
+}
+
+/// What a slot says at some moment. Times are milliseconds of [`sys::monotonic_milliseconds`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotSnapshot {
+    /// Whose it is; pid 0: nobody's.
+    pub occupant: Occupant,
+    /// What that worker is doing.
+    pub state: WorkerState,
+    /// When it was started.
+    pub started: u64,
+    /// Requests finished.
+    pub requests: u64,
+    /// Those answered with 500 and above.
+    pub server_errors: u64,
+    /// Exceptions of the application.
+    pub exceptions: u64,
+    /// Bytes of answers.
+    pub bytes_sent: u64,
+    /// Connections accepted, ever.
+    pub accepted: u64,
+    /// Connections open.
+    pub connections: u64,
+    /// When the last one was accepted; 0: never.
+    pub last_accept: u64,
+    /// Requests under way.
+    pub active: u64,
+    /// The latest of them.
+    pub request: Option<CurrentRequest>,
+}
+
+/// A request under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CurrentRequest {
+    /// `GET /path?query`, cut at [`LINE_BYTES`]; bytes that are not printable ASCII are escaped (`\x1b`).
+    pub line: String,
+    /// When it was handed to the application.
+    pub started: u64,
+}
+
+/// The words of one slot. Every word has a single writer: plain loads and stores do, no locked instruction is needed.
+#[derive(Clone, Copy)]
+struct SlotWords<'a>(&'a [AtomicU64]);
+
+impl SlotWords<'_> {
+    fn get(self, index: usize) -> u64 {
+        self.0[index].load(Ordering::Relaxed)
+    }
+
+    fn set(self, index: usize, value: u64) {
+        self.0[index].store(value, Ordering::Relaxed);
+    }
+
+    fn add(self, index: usize, amount: u64) {
+        self.set(index, self.get(index).wrapping_add(amount));
+    }
+
+    fn subtract(self, index: usize, amount: u64) {
+        self.set(index, self.get(index).saturating_sub(amount));
+    }
+
+    /// Writes the line: the sequence is odd meanwhile.
+    fn set_line(self, method: &[u8], target: &[u8]) {
+        let sequence = self.get(word::SEQUENCE);
+        self.set(word::SEQUENCE, sequence.wrapping_add(1));
+        fence(Ordering::Release);
+        let mut line = [0; LINE_BYTES];
+        let mut length = 0;
+        for part in [method, b" ", target] {
+            let taken = part.len().min(LINE_BYTES - length);
+            line[length..length + taken].copy_from_slice(&part[..taken]);
+            length += taken;
+        }
+        // The whole words that the line touches, no more.
+        for (index, chunk) in line[..length.next_multiple_of(8)]
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .enumerate()
+        {
+            self.set(word::LINE + index, u64::from_ne_bytes(*chunk));
+        }
+        self.set(word::LINE_LENGTH, length as u64);
+        self.0[word::SEQUENCE].store(sequence.wrapping_add(2), Ordering::Release);
+    }
+
+    /// Reads the line. A writer that is faster than the reader, or that died while it wrote, must not hold the reader
+    /// up: after some attempts whatever is there is given.
+    fn line(self) -> String {
+        const ATTEMPTS: usize = 16;
+        let whole = (0..ATTEMPTS).find_map(|_| self.whole_line());
+        whole
+            .unwrap_or_else(|| self.bytes_of_line())
+            .escape_ascii()
+            .to_string()
+    }
+
+    /// The line, unless it changed meanwhile.
+    fn whole_line(self) -> Option<Vec<u8>> {
+        let before = self.0[word::SEQUENCE].load(Ordering::Acquire);
+        let bytes = self.bytes_of_line();
+        fence(Ordering::Acquire);
+        (before.is_multiple_of(2) && before == self.get(word::SEQUENCE)).then_some(bytes)
+    }
+
+    fn bytes_of_line(self) -> Vec<u8> {
+        let length = (self.get(word::LINE_LENGTH) as usize).min(LINE_BYTES);
+        let words = (0..length.div_ceil(8)).map(|index| self.get(word::LINE + index));
+        let mut bytes: Vec<u8> = words.flat_map(u64::to_ne_bytes).collect();
+        bytes.truncate(length);
+        bytes
+    }
+
+    fn snapshot(self) -> SlotSnapshot {
+        let active = self.get(word::ACTIVE);
+        let request = (active > 0).then(|| CurrentRequest {
+            line: self.line(),
+            started: self.get(word::REQUEST_STARTED),
+        });
+        SlotSnapshot {
+            occupant: Occupant {
+                pid: self.get(word::PID) as Pid,
+                number: self.get(word::NUMBER) as usize,
+                generation: self.get(word::GENERATION),
+            },
+            state: WorkerState::from_word(self.get(word::STATE)),
+            started: self.get(word::STARTED),
+            requests: self.get(word::REQUESTS),
+            server_errors: self.get(word::SERVER_ERRORS),
+            exceptions: self.get(word::EXCEPTIONS),
+            bytes_sent: self.get(word::BYTES_SENT),
+            accepted: self.get(word::ACCEPTED),
+            connections: self.get(word::CONNECTIONS),
+            last_accept: self.get(word::LAST_ACCEPT),
+            active,
+            request,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    const SOMEONE: Occupant = Occupant {
+        pid: 77,
+        number: 2,
+        generation: 5,
+    };
+
+    fn occupied() -> Slot {
+        Slot::occupy(Arc::new(Scoreboard::new(3).unwrap()), 1, SOMEONE)
+    }
+
+    #[test]
+    fn a_request_shows_while_it_is_under_way() {
+        let slot = occupied();
+        slot.begin(b"GET", b"/a?b=c", 1234);
+        let during = slot.snapshot();
+        assert_eq!(during.occupant, SOMEONE);
+        let request = CurrentRequest {
+            line: "GET /a?b=c".into(),
+            started: 1234,
+        };
+        assert_eq!(during.request, Some(request));
+        slot.end(503, 10);
+        let after = slot.snapshot();
+        assert_eq!(
+            (after.requests, after.server_errors, after.bytes_sent),
+            (1, 1, 10)
+        );
+        assert_eq!((after.active, after.request), (0, None));
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_what_is_not_printable_is_escaped() {
+        let slot = occupied();
+        slot.begin(b"GET", "/\u{1b}[31m".as_bytes(), 0);
+        assert_eq!(slot.snapshot().request.unwrap().line, "GET /\\x1b[31m");
+        slot.begin(b"GET", &[b'a'; 1000], 0);
+        assert_eq!(slot.snapshot().request.unwrap().line.len(), LINE_BYTES);
+        slot.begin(&[b'M'; 1000], b"/", 0);
+        assert_eq!(slot.snapshot().request.unwrap().line, "M".repeat(LINE_BYTES));
+    }
+
+    #[test]
+    fn who_takes_a_slot_over_begins_with_nothing() {
+        let slot = occupied();
+        slot.begin(b"GET", b"/", 0);
+        slot.end(200, 1);
+        let next = Occupant { pid: 78, ..SOMEONE };
+        let slot = Slot::occupy(slot.board().clone(), slot.index(), next);
+        let snapshot = slot.snapshot();
+        assert_eq!((snapshot.occupant.pid, snapshot.requests), (78, 0));
+        assert_eq!(snapshot.state, WorkerState::Starting);
+    }
+
+    #[test]
+    fn slots_do_not_touch_each_other() {
+        let board = Arc::new(Scoreboard::new(3).unwrap());
+        let middle = Slot::occupy(board.clone(), 1, SOMEONE);
+        middle.begin(&[0xff; 100], &[0xff; 300], u64::MAX);
+        for other in [0, 2] {
+            assert_eq!(board.snapshot(other).unwrap().state, WorkerState::Vacant);
+            assert_eq!(board.snapshot(other).unwrap().occupant.pid, 0);
+        }
+        assert!(board.snapshot(3).is_none());
+    }
+
+    #[test]
+    fn a_table_is_found_again_by_its_descriptor() {
+        let board = Scoreboard::new(3).unwrap();
+        board.set_paused(true);
+        let copy = board.descriptor().try_clone_to_owned().unwrap();
+        let again = Scoreboard::open(copy).unwrap();
+        assert_eq!(again.slots(), 3);
+        assert!(again.is_paused());
+    }
+
+    #[test]
+    fn memory_of_another_layout_is_refused() {
+        let other = SharedMemory::new(4096).unwrap();
+        let descriptor = other.descriptor().try_clone_to_owned().unwrap();
+        assert!(Scoreboard::open(descriptor).is_err());
+        let board = Scoreboard::new(1).unwrap();
+        board.memory.words()[header::SLOTS].store(1 << 40, Ordering::Relaxed);
+        let descriptor = board.descriptor().try_clone_to_owned().unwrap();
+        assert!(Scoreboard::open(descriptor).is_err());
+    }
+
+    #[test]
+    fn a_reader_never_sees_half_of_one_line_and_half_of_another() {
+        let slot = occupied();
+        slot.begin(b"A", &[b'a'; 200], 0);
+        let board = slot.board().clone();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for round in 0..20_000 {
+                    let letter = b'a' + (round % 20) as u8;
+                    slot.begin(
+                        &[letter.to_ascii_uppercase()],
+                        &vec![letter; 100 + round % 100],
+                        0,
+                    );
+                }
+                done.store(true, Ordering::Release);
+            });
+            let words = SlotWords(board.words_of(1).unwrap());
+            while !done.load(Ordering::Acquire) {
+                let Some(line) = words.whole_line() else {
+                    continue;
+                };
+                let (method, target) = (line[0], &line[2..]);
+                assert!(
+                    target.iter().all(|byte| byte.to_ascii_uppercase() == method),
+                    "torn: {line:?}"
+                );
+            }
+        });
+    }
+
+    #[test]
+    fn a_worker_that_died_while_writing_does_not_hold_the_reader_up() {
+        let slot = occupied();
+        slot.begin(b"GET", b"/", 0);
+        slot.words().add(word::SEQUENCE, 1);
+        assert_eq!(slot.snapshot().request.unwrap().line, "GET /");
     }
 }

@@ -4,14 +4,14 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uwrs_api::{ConnectionInfo, Peer, Refusal};
 
 use crate::config::LoggingConfig;
 use crate::scoreboard::Slot;
 use crate::server::Record;
-use crate::sys;
+use crate::sys::{self, LocalTime};
 
 /// A line waits at most this long.
 const DELAY: Duration = Duration::from_millis(200);
@@ -90,7 +90,7 @@ impl AccessLog {
         let took = now.duration_since(record.started);
         if self.selection.wants(record.status, took) {
             self.refresh_stamp();
-            let (requests, total) = (slot.requests(), slot.total_requests());
+            let (requests, total) = (slot.requests(), slot.board().total_requests());
             line(
                 &mut self.lines,
                 record,
@@ -171,9 +171,10 @@ impl AccessLog {
     }
 
     fn refresh_stamp(&mut self) {
-        let second = sys::time::unix_seconds();
+        let now = SystemTime::now();
+        let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         if self.stamp.0 != second {
-            self.stamp = (second, sys::time::local_ctime(second));
+            self.stamp = (second, ctime(&sys::local_time(now)));
         }
     }
 }
@@ -224,6 +225,22 @@ fn line(lines: &mut Vec<u8>, record: &Record, took: Duration, totals: &Totals, s
         record.header_bytes,
     );
     lines.extend_from_slice(text.as_bytes());
+}
+
+/// As ctime(3) writes it: `Sat Nov 21 01:22:08 2026`.
+fn ctime(time: &LocalTime) -> String {
+    const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let day = DAYS.get(time.weekday as usize).unwrap_or(&"???");
+    let month = MONTHS
+        .get((time.month as usize).wrapping_sub(1))
+        .unwrap_or(&"???");
+    format!(
+        "{day} {month} {:>2} {:02}:{:02}:{:02} {}",
+        time.day, time.hour, time.minute, time.second, time.year
+    )
 }
 
 /// Variables that every environ has besides header fields.

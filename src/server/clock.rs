@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::sys;
+
 /// Bytes of an IMF-fixdate (RFC 9110 §5.6.7).
 const DATE_BYTES: usize = 29;
 
@@ -9,14 +11,18 @@ const DATE_BYTES: usize = 29;
 #[derive(Debug)]
 pub(crate) struct Clock {
     now: Instant,
+    /// The same moment of two clocks: this process's and the one that all processes share.
+    start: (Instant, u64),
     date_made: Option<Instant>,
     date: [u8; DATE_BYTES],
 }
 
 impl Clock {
     pub(crate) fn new() -> Self {
+        let start = (Instant::now(), sys::monotonic_milliseconds());
         Self {
-            now: Instant::now(),
+            now: start.0,
+            start,
             date_made: None,
             date: [b' '; DATE_BYTES],
         }
@@ -31,6 +37,12 @@ impl Clock {
     /// The time of the last update.
     pub(crate) fn now(&self) -> Instant {
         self.now
+    }
+
+    /// The time of the last update on the clock that all processes share: milliseconds of
+    /// [`sys::monotonic_milliseconds`].
+    pub(crate) fn shared(&self) -> u64 {
+        self.start.1 + self.now.duration_since(self.start.0).as_millis() as u64
     }
 
     /// The Date of now.

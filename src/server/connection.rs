@@ -383,7 +383,9 @@ impl Connection {
     fn handle(&mut self, request: Arc<Request>, body: Body, services: &mut Services) {
         let id = services.next_exchange(self.slot);
         let record = Record::new(id, request.clone(), self.info.clone(), services.now());
-        services.slot.begin(request.method(), request.target());
+        services
+            .slot
+            .begin(request.method(), request.target(), services.clock.shared());
         self.phase = Phase::Handling { record };
         let exchange = Exchange {
             request,

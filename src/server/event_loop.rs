@@ -18,7 +18,7 @@ use uwrs_api::{ExchangeId, Gateway, Reply};
 use crate::config::Limits;
 use crate::logging::AccessLog;
 use crate::scoreboard::Slot;
-use crate::sys::epoll;
+use crate::sys;
 
 use super::connection::{Connection, Verdict};
 use super::listener::Listener;
@@ -110,7 +110,7 @@ impl EventLoop {
     /// epoll refuses the descriptor.
     pub fn listen(&mut self, listener: Listener) -> io::Result<()> {
         let token = FIRST_LISTENER + self.listeners.len();
-        epoll::add_exclusive(self.poll.as_raw_fd(), listener.as_fd(), token)?;
+        sys::epoll_exclusive(self.poll.as_raw_fd(), listener.as_fd().as_raw_fd(), token as u64)?;
         self.listeners.push(listener);
         Ok(())
     }
@@ -284,7 +284,9 @@ impl EventLoop {
             Verdict::Again => self.ready.push_back(slot),
             Verdict::Close => {
                 // Closing the descriptor takes it out of epoll as well.
-                self.connections.try_remove(slot);
+                if self.connections.try_remove(slot).is_some() {
+                    self.services.slot.closed();
+                }
             }
         }
     }
@@ -357,7 +359,7 @@ impl EventLoop {
             return;
         }
         for listener in &self.listeners {
-            if let Err(error) = epoll::remove(self.poll.as_raw_fd(), listener.as_fd()) {
+            if let Err(error) = sys::epoll_remove(self.poll.as_raw_fd(), listener.as_fd().as_raw_fd()) {
                 log::error!("a listener could not be left: {error}");
             }
         }
@@ -366,7 +368,9 @@ impl EventLoop {
     fn start_listening(&mut self) {
         for (index, listener) in self.listeners.iter().enumerate() {
             let token = FIRST_LISTENER + index;
-            if let Err(error) = epoll::add_exclusive(self.poll.as_raw_fd(), listener.as_fd(), token) {
+            if let Err(error) =
+                sys::epoll_exclusive(self.poll.as_raw_fd(), listener.as_fd().as_raw_fd(), token as u64)
+            {
                 log::error!("a listener could not be watched again: {error}");
             }
         }

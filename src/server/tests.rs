@@ -16,7 +16,7 @@ use uwrs_api::{
 
 use crate::config::{Limits, LoggingConfig};
 use crate::logging::AccessLog;
-use crate::scoreboard::Slot;
+use crate::scoreboard::{Occupant, Scoreboard, Slot};
 
 use super::event_loop::EventLoop;
 use super::listener::{Listener, Speak};
@@ -122,6 +122,19 @@ struct Talker {
     threads: RefCell<Vec<JoinHandle<()>>>,
 }
 
+fn a_slot() -> Slot {
+    let board = Arc::new(Scoreboard::new(1).unwrap());
+    Slot::occupy(
+        board,
+        0,
+        Occupant {
+            pid: 1,
+            number: 1,
+            generation: 1,
+        },
+    )
+}
+
 fn say(text: &str) -> Reply {
     Reply::Response {
         head: ResponseHead::new(200),
@@ -190,8 +203,7 @@ impl Running {
                 threads: RefCell::default(),
             };
             let log = AccessLog::new(&LoggingConfig::default());
-            let mut event_loop =
-                EventLoop::new(Box::new(gateway), Limits::default(), log, Slot::detached()).unwrap();
+            let mut event_loop = EventLoop::new(Box::new(gateway), Limits::default(), log, a_slot()).unwrap();
             let speak: Speak = |_| {
                 Box::new(Lines {
                     state: ProtocolState::Idle,

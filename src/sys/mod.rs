@@ -1,4 +1,42 @@
-//! The kernel, behind safe functions. All `unsafe` of the program that is not the interpreter's is here.
+//! The kernel's calls that the standard library does not have, behind safe functions. The only `unsafe` of the root
+//! package lives below here; what a call is used for is its caller's business.
 
-pub mod epoll;
-pub mod time;
+mod clock;
+mod descriptors;
+mod files;
+mod identity;
+mod memory;
+mod poll;
+mod process;
+mod signals;
+mod sockets;
+mod title;
+
+pub use clock::{LocalTime, local_time, monotonic_microseconds, monotonic_milliseconds};
+pub use descriptors::{
+    adopt_descriptor, close_descriptor, duplicate_at_least, is_open, pipe, redirect_input, redirect_output,
+    set_inheritable, write_once,
+};
+pub use files::{set_umask, temporary_file};
+pub use identity::{Account, Identity, change_owner, effective_user, find_group, find_user};
+pub use memory::SharedMemory;
+pub use poll::{epoll_exclusive, epoll_remove, wait_readable};
+pub use process::{
+    Ending, Fork, Pid, become_session_leader, exit_now, fork, is_alive, parent_pid, process_name, reap_any,
+    reap_child, replace_program, send_signal, set_environment, set_process_name, set_subreaper,
+};
+pub use signals::{
+    MasterSignals, SignalMask, block_signals, ignore_commands, renew_single_signals, renew_worker_signals,
+    restart_was_asked, restore_signals, signal_name, take_single_signals, take_worker_signals,
+};
+pub use sockets::{Received, message_pair, receive_message, send_message};
+pub use title::ProcessTitle;
+
+pub use nix::sys::signal::Signal;
+
+use std::io;
+
+/// An error of nix as the standard library's.
+fn to_io(error: nix::errno::Errno) -> io::Error {
+    io::Error::from_raw_os_error(error as i32)
+}

@@ -52,7 +52,7 @@ impl<'a> Worker<'a> {
     fn start(seat: Seat, gateway: Box<dyn Gateway>, runtime: &'a dyn Runtime) -> io::Result<Self> {
         let config = &seat.config;
         let access_log = AccessLog::new(&config.logging);
-        let mut event_loop = EventLoop::new(gateway, config.limits.clone(), access_log, seat.slot())?;
+        let mut event_loop = EventLoop::new(gateway, config.limits.clone(), access_log, seat.occupy_slot())?;
         let host = nix::unistd::gethostname()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
@@ -90,6 +90,7 @@ impl<'a> Worker<'a> {
     }
 
     fn serve(mut self) -> io::Result<Departure> {
+        self.pause_or_resume();
         loop {
             self.look_at_sources();
             let timeout = match (self.leaving, &self.autoreload) {
@@ -121,9 +122,19 @@ impl<'a> Worker<'a> {
             for &signal in &bytes[..count] {
                 match i32::from(signal) {
                     libc::SIGTERM | libc::SIGINT => self.leave(Departure::Drained),
+                    libc::SIGWINCH => self.pause_or_resume(),
                     other => log::debug!("signal {other} asks nothing of a worker"),
                 }
             }
+        }
+    }
+
+    /// The master has changed the scoreboard's word on whether connections are taken.
+    fn pause_or_resume(&mut self) {
+        if self.seat.scoreboard.is_paused() {
+            self.event_loop.pause();
+        } else {
+            self.event_loop.resume();
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uwrs_api::WorkerFacts;
 
 use crate::config::{Config, ListenerConfig};
-use crate::scoreboard::{Scoreboard, Slot};
+use crate::scoreboard::{Occupant, Scoreboard, Slot};
 
 /// A listening socket, bound.
 #[derive(Debug)]
@@ -52,7 +52,13 @@ pub enum Departure {
 }
 
 impl Seat {
-    pub fn slot(&self) -> Slot {
-        Slot
+    /// Takes this worker's slot of the scoreboard.
+    pub fn occupy_slot(&self) -> Slot {
+        let occupant = Occupant {
+            pid: std::process::id() as i32,
+            number: self.facts.number,
+            generation: self.generation,
+        };
+        Slot::occupy(self.scoreboard.clone(), self.facts.number - 1, occupant)
     }
 }

@@ -1,0 +1,110 @@
+//! File descriptors: pipes, what survives an exec, where standard input and output lead.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::unistd;
+
+use super::to_io;
+
+/// A pipe, close-on-exec, non-blocking at both ends: (read end, write end).
+pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(to_io)
+}
+
+/// Does an exec leave this descriptor open?
+pub fn set_inheritable(fd: BorrowedFd<'_>, inheritable: bool) -> io::Result<()> {
+    let flags = if inheritable {
+        FdFlag::empty()
+    } else {
+        FdFlag::FD_CLOEXEC
+    };
+    fcntl(fd, FcntlArg::F_SETFD(flags)).map(drop).map_err(to_io)
+}
+
+/// Is there anything at this number?
+pub fn is_open(fd: RawFd) -> bool {
+    if fd < 0 {
+        return false;
+    }
+    // SAFETY: F_GETFD reads a flag and touches nothing else, whatever the number is.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
+}
+
+/// A copy with a number of at least `lowest`, close-on-exec.
+pub fn duplicate_at_least(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
+    let raw = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(lowest)).map_err(to_io)?;
+    // SAFETY: the kernel just made `raw` for us; nothing else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Takes a descriptor that was inherited under a number which the environment or the command line named. Makes it
+/// close-on-exec. An error where nothing is open there, or where it is one of the standard three.
+///
+/// The caller must take each number once only, before it opens anything itself: what is at that number is then what
+/// the parent left there.
+pub fn adopt_descriptor(fd: RawFd) -> io::Result<OwnedFd> {
+    if fd <= 2 || !is_open(fd) {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: it is open, it is not one of the standard three which the standard library uses, and by this
+    // function's contract no one else in this process owns it.
+    let owned = unsafe { OwnedFd::from_raw_fd(fd) };
+    set_inheritable(owned.as_fd(), false)?;
+    Ok(owned)
+}
+
+/// Closes a descriptor by number in a forked child which never returns to the code that owns it.
+pub fn close_descriptor(fd: RawFd) {
+    // SAFETY: only called between a fork and the end of the child, for descriptors whose owners live in frames which
+    // the child never goes back to: no one uses or closes the number again.
+    unsafe {
+        libc::close(fd);
+    }
+}
+
+/// Standard input reads nothing from now on.
+pub fn redirect_input() -> io::Result<()> {
+    let nothing = File::open("/dev/null")?;
+    unistd::dup2_stdin(&nothing).map_err(to_io)
+}
+
+/// Standard output and standard error lead to `file` from now on.
+pub fn redirect_output(file: BorrowedFd<'_>) -> io::Result<()> {
+    unistd::dup2_stdout(file).map_err(to_io)?;
+    unistd::dup2_stderr(file).map_err(to_io)
+}
+
+/// One write(2), repeated only when a signal came first. How many bytes were taken.
+pub fn write_once(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match unistd::write(fd, bytes) {
+            Err(nix::errno::Errno::EINTR) => {}
+            other => return other.map_err(to_io),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    #[test]
+    fn the_standard_three_and_closed_numbers_are_not_adopted() {
+        assert!(adopt_descriptor(1).is_err());
+        assert!(adopt_descriptor(-1).is_err());
+        assert!(adopt_descriptor(1_000_000).is_err());
+    }
+
+    #[test]
+    fn a_copy_gets_a_number_from_the_asked_one_on() {
+        let (read, _write) = pipe().unwrap();
+        let copy = duplicate_at_least(read.as_fd(), 100).unwrap();
+        assert!(copy.as_raw_fd() >= 100);
+        assert!(is_open(copy.as_raw_fd()));
+    }
+}

@@ -1,0 +1,101 @@
+//! Waiting for descriptors.
+
+use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::to_io;
+
+/// Waits until one of `descriptors` can be read (or is at its end), at most `timeout`; `None`: for ever. Gives which
+/// ones. A signal ends the wait early, with none.
+pub fn wait_readable(descriptors: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
+    let mut polled: Vec<PollFd<'_>> = descriptors
+        .iter()
+        .map(|&fd| PollFd::new(fd, PollFlags::POLLIN))
+        .collect();
+    match poll(&mut polled, to_timeout(timeout)) {
+        Ok(_) => Ok(polled.iter().map(|fd| fd.any().unwrap_or(true)).collect()),
+        Err(nix::errno::Errno::EINTR) => Ok(vec![false; descriptors.len()]),
+        Err(error) => Err(to_io(error)),
+    }
+}
+
+/// Whole milliseconds, rounded up so that a wait never ends just before its deadline and spins.
+fn to_timeout(timeout: Option<Duration>) -> PollTimeout {
+    let Some(timeout) = timeout else {
+        return PollTimeout::NONE;
+    };
+    let milliseconds = timeout.as_micros().div_ceil(1000);
+    PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)
+}
+
+/// Watches a listening socket that several processes share: a new connection wakes one or some of those who wait, not
+/// all (EPOLLEXCLUSIVE, level-triggered). `poll_fd` is an epoll descriptor, such as mio's `Poll`; events carry `token`.
+pub fn epoll_exclusive(poll_fd: RawFd, listener_fd: RawFd, token: u64) -> io::Result<()> {
+    let mut event = libc::epoll_event {
+        events: (libc::EPOLLIN | libc::EPOLLEXCLUSIVE) as u32,
+        u64: token,
+    };
+    // SAFETY: `event` is a live local which the kernel only reads; bad descriptors are an error, not a hazard.
+    let result = unsafe { libc::epoll_ctl(poll_fd, libc::EPOLL_CTL_ADD, listener_fd, &raw mut event) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Stops watching what [`epoll_exclusive`] watches.
+pub fn epoll_remove(poll_fd: RawFd, listener_fd: RawFd) -> io::Result<()> {
+    // SAFETY: EPOLL_CTL_DEL does not look at its event argument; null is allowed since Linux 2.6.9.
+    let result = unsafe { libc::epoll_ctl(poll_fd, libc::EPOLL_CTL_DEL, listener_fd, std::ptr::null_mut()) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+    use mio::{Events, Poll, Token};
+
+    use super::*;
+    use crate::sys::{pipe, write_once};
+
+    #[test]
+    fn what_has_bytes_is_readable_and_what_has_none_is_not() {
+        let (empty, _keep): (OwnedFd, OwnedFd) = pipe().unwrap();
+        let (full, write) = pipe().unwrap();
+        write_once(write.as_fd(), b"x").unwrap();
+        let ready = wait_readable(&[empty.as_fd(), full.as_fd()], Some(Duration::ZERO)).unwrap();
+        assert_eq!(ready, [false, true]);
+    }
+
+    #[test]
+    fn timeouts_are_rounded_up() {
+        assert_eq!(to_timeout(Some(Duration::from_micros(1))), PollTimeout::from(1u8));
+        assert_eq!(to_timeout(Some(Duration::MAX)), PollTimeout::MAX);
+    }
+
+    #[test]
+    fn mio_delivers_an_exclusive_listener_under_its_token() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut poll = Poll::new().unwrap();
+        epoll_exclusive(poll.as_raw_fd(), listener.as_raw_fd(), 77).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut events = Events::with_capacity(8);
+        poll.poll(&mut events, Some(Duration::from_secs(5))).unwrap();
+        let tokens: Vec<Token> = events.iter().map(|event| event.token()).collect();
+        assert_eq!(tokens, [Token(77)]);
+    }
+
+    #[test]
+    fn an_exclusive_watch_of_nothing_is_an_error() {
+        let poll = Poll::new().unwrap();
+        assert!(epoll_exclusive(poll.as_raw_fd(), -1, 0).is_err());
+    }
+}

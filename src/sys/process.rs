@@ -1,0 +1,193 @@
+//! Processes: forking, waiting, signalling, becoming another program.
+
+use std::convert::Infallible;
+use std::ffi::{CString, OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::sys::signal::{self, Signal};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{self, ForkResult};
+
+use super::{signal_name, to_io};
+
+/// A process id.
+pub type Pid = i32;
+
+/// On which side of a fork one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fork {
+    /// The parent, told who the child is.
+    Parent(Pid),
+    /// The child.
+    Child,
+}
+
+/// Forks. To be called where this process has one thread only, or where every other thread may vanish from the child
+/// without harm (an application's threads, which CPython's own fork treats alike).
+pub fn fork() -> io::Result<Fork> {
+    // SAFETY: glibc's fork keeps its own locks (malloc, stdio) usable in the child. Locks of this program are free:
+    // master and mold are single-threaded in Rust, and the runtime brackets the fork for the interpreter's.
+    match unsafe { unistd::fork() }.map_err(to_io)? {
+        ForkResult::Parent { child } => Ok(Fork::Parent(child.as_raw())),
+        ForkResult::Child => Ok(Fork::Child),
+    }
+}
+
+/// Ends the process at once: no destructors, no `atexit` of C. How forked children end.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: _exit is always allowed and does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With that status.
+    Exited(i32),
+    /// By a signal.
+    Killed {
+        /// Its number.
+        signal: i32,
+        /// Is there a core dump?
+        core_dumped: bool,
+    },
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Exited(status) => write!(f, "ended with status {status}"),
+            Self::Killed { signal, core_dumped } => {
+                let core = if core_dumped { " (core dumped)" } else { "" };
+                write!(f, "was killed by {}{core}", signal_name(signal))
+            }
+        }
+    }
+}
+
+/// Collects a child that has ended, if there is one.
+pub fn reap_any() -> Option<(Pid, Ending)> {
+    wait(None)
+}
+
+/// Waits for that child to end; `None` where it is not (or no longer) a child.
+pub fn reap_child(pid: Pid) -> Option<Ending> {
+    wait(Some(pid)).map(|(_, ending)| ending)
+}
+
+/// For one child: until it ends. For any: only if it has.
+fn wait(pid: Option<Pid>) -> Option<(Pid, Ending)> {
+    let flags = match pid {
+        Some(_) => WaitPidFlag::empty(),
+        None => WaitPidFlag::WNOHANG,
+    };
+    loop {
+        match waitpid(pid.map(unistd::Pid::from_raw), Some(flags)) {
+            Ok(WaitStatus::Exited(pid, status)) => return Some((pid.as_raw(), Ending::Exited(status))),
+            Ok(WaitStatus::Signaled(pid, signal, core_dumped)) => {
+                let signal = signal as i32;
+                return Some((pid.as_raw(), Ending::Killed { signal, core_dumped }));
+            }
+            Ok(WaitStatus::StillAlive) => return None,
+            // Stops and continuations are not asked for.
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Sends a signal.
+pub fn send_signal(pid: Pid, signal: Signal) -> io::Result<()> {
+    signal::kill(unistd::Pid::from_raw(pid), signal).map_err(to_io)
+}
+
+/// Is there a process of that id (whoever's it is)?
+pub fn is_alive(pid: Pid) -> bool {
+    matches!(
+        signal::kill(unistd::Pid::from_raw(pid), None),
+        Ok(()) | Err(Errno::EPERM)
+    )
+}
+
+/// The parent's id.
+pub fn parent_pid() -> Pid {
+    unistd::getppid().as_raw()
+}
+
+/// The short name (`comm`) of a process, that `killall` goes by; `None` where there is no such process.
+pub fn process_name(pid: Pid) -> Option<String> {
+    let name = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
+    Some(String::from_utf8_lossy(&name).trim_end().to_owned())
+}
+
+/// Sets this process's short name. Children have the same.
+pub fn set_process_name(name: &str) -> io::Result<()> {
+    prctl::set_name(&CString::new(name)?).map_err(to_io)
+}
+
+/// Children of children whose parents have ended become ours, to be reaped.
+pub fn set_subreaper() -> io::Result<()> {
+    prctl::set_child_subreaper(true).map_err(to_io)
+}
+
+/// Leaves the terminal and its process group.
+pub fn become_session_leader() -> io::Result<()> {
+    unistd::setsid().map(drop).map_err(to_io)
+}
+
+/// Becomes another program: same process, same children. Returns only an error.
+pub fn replace_program(path: &Path, arguments: &[OsString]) -> io::Result<Infallible> {
+    let to_c = |text: &OsStr| CString::new(text.as_bytes());
+    let path = to_c(path.as_os_str())?;
+    let arguments: Result<Vec<CString>, _> = arguments.iter().map(|text| to_c(text)).collect();
+    unistd::execv(&path, &arguments?).map_err(to_io)
+}
+
+/// Sets or removes a variable of this process's environment. Only while no other thread of the process may look.
+pub fn set_environment(name: &str, value: Option<&OsStr>) {
+    // What the standard library would panic at.
+    if name.is_empty() || name.contains(['=', '\0']) {
+        return;
+    }
+    // SAFETY: called by master and mold only, at points where the process has the one thread.
+    unsafe {
+        match value {
+            Some(value) if !value.as_bytes().contains(&0) => std::env::set_var(name, value),
+            Some(_) => {}
+            None => std::env::remove_var(name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_read_like_sentences() {
+        let killed = Ending::Killed {
+            signal: 11,
+            core_dumped: true,
+        };
+        assert_eq!(killed.to_string(), "was killed by SIGSEGV (core dumped)");
+        assert_eq!(Ending::Exited(3).to_string(), "ended with status 3");
+    }
+
+    #[test]
+    fn this_process_is_alive_and_has_a_name() {
+        let pid = std::process::id() as Pid;
+        assert!(is_alive(pid));
+        assert!(process_name(pid).is_some_and(|name| !name.is_empty()));
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_cannot_be_become() {
+        let error = replace_program(Path::new("/no/such/program"), &[]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+}

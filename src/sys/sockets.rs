@@ -1,0 +1,98 @@
+//! Sockets that carry messages between the processes of one server.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+
+use super::to_io;
+
+/// Two connected sockets that keep the bounds of messages (SOCK_SEQPACKET), close-on-exec. Each message arrives whole
+/// or not at all, also when several processes share an end.
+pub fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )
+    .map_err(to_io)
+}
+
+/// Sends one message without waiting; `WouldBlock` where the other end has stopped reading, `BrokenPipe` where it is
+/// gone.
+pub fn send_message(fd: BorrowedFd<'_>, message: &[u8]) -> io::Result<()> {
+    loop {
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        match send(fd.as_raw_fd(), message, flags) {
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(to_io(error)),
+        }
+    }
+}
+
+/// What was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// So many bytes, one message.
+    Message(usize),
+    /// Nothing yet.
+    Nothing,
+    /// Nothing ever again: the other end is gone.
+    End,
+}
+
+/// Receives one message without waiting.
+pub fn receive_message(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
+    loop {
+        match recv(fd.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
+            Ok(0) | Err(Errno::ECONNRESET) => return Ok(Received::End),
+            Ok(count) => return Ok(Received::Message(count)),
+            Err(Errno::EAGAIN) => return Ok(Received::Nothing),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(to_io(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn messages_keep_their_bounds_and_the_end_is_seen() {
+        let (here, there) = message_pair().unwrap();
+        send_message(here.as_fd(), b"one").unwrap();
+        send_message(here.as_fd(), b"second").unwrap();
+        let mut buffer = [0; 64];
+        assert_eq!(
+            receive_message(there.as_fd(), &mut buffer).unwrap(),
+            Received::Message(3)
+        );
+        assert_eq!(
+            receive_message(there.as_fd(), &mut buffer).unwrap(),
+            Received::Message(6)
+        );
+        assert_eq!(
+            receive_message(there.as_fd(), &mut buffer).unwrap(),
+            Received::Nothing
+        );
+        drop(here);
+        assert_eq!(
+            receive_message(there.as_fd(), &mut buffer).unwrap(),
+            Received::End
+        );
+    }
+
+    #[test]
+    fn sending_to_one_who_left_is_an_error_and_no_signal() {
+        let (here, there) = message_pair().unwrap();
+        drop(there);
+        let error = send_message(here.as_fd(), b"x").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    }
+}
