@@ -1,8 +1,22 @@
 //! Python inside uwrs: the interpreter, the loader, the WSGI gateway. All of pyo3 is here, nothing else has it.
 
+mod failure;
+mod home;
+mod interpreter;
+mod loader;
+mod mounts;
+mod raw;
+mod runtime;
+mod target;
+mod uwsgi_module;
+mod wsgi;
+
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use uwrs_api::{LoadError, Runtime};
+
+use crate::runtime::PythonRuntime;
 
 /// What the interpreter is started and the applications are loaded with.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +41,10 @@ pub struct Settings {
     pub multithread: bool,
     /// Entered after loading, in each worker (`chdir2`).
     pub chdir2: Option<PathBuf>,
+    /// How many workers there are (`uwsgi.numproc`); 0 counts as 1.
+    pub workers: usize,
+    /// What was said, in order, for `uwsgi.opt`; `None`: a key without a value.
+    pub options: Vec<(String, Option<String>)>,
 }
 
 /// One application to load.
@@ -47,12 +65,14 @@ pub enum AppTarget {
     File(PathBuf, Option<String>),
 }
 
-/// Starts the interpreter. Once per process.
+/// Starts the interpreter, once per process, in the current directory (`chdir` is done before). The calling thread is
+/// the one that calls the runtime and runs the loop; it has let go of the interpreter when this returns.
 pub fn start(settings: Settings) -> Result<Box<dyn Runtime>, LoadError> {
-    let _ = settings;
-    Err(LoadError {
-        message: "python is not there yet".into(),
-        traceback: None,
-        exit_status: None,
-    })
+    static STARTED: AtomicBool = AtomicBool::new(false);
+    if STARTED.swap(true, Ordering::Relaxed) {
+        return Err(failure::plain(
+            "python: it is started already, and once is all a process can".to_owned(),
+        ));
+    }
+    Ok(Box::new(PythonRuntime::start(settings)?))
 }

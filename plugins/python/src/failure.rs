@@ -1,0 +1,77 @@
+//! What Python code raised, told to people: one line for a message, the traceback for the log.
+
+use pyo3::exceptions::PySystemExit;
+use pyo3::prelude::*;
+use uwrs_api::LoadError;
+
+/// `ModuleNotFoundError: No module named 'config'`
+pub(crate) fn one_line(py: Python<'_>, error: &PyErr) -> String {
+    let name = error.get_type(py).qualname().map_or_else(
+        |_| "an exception".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    );
+    let text = error
+        .value(py)
+        .str()
+        .map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned());
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    match lines.next() {
+        Some(first) => format!("{name}: {first}"),
+        None => name,
+    }
+}
+
+/// The traceback as Python prints it, with its last line, without a final newline.
+pub(crate) fn traceback(py: Python<'_>, error: &PyErr) -> String {
+    format_exception(py, error).unwrap_or_else(|_| one_line(py, error))
+}
+
+fn format_exception(py: Python<'_>, error: &PyErr) -> PyResult<String> {
+    // Imported when it is needed only: it drags a dozen modules along.
+    let lines = py.import("traceback")?.call_method1(
+        "format_exception",
+        (error.get_type(py), error.value(py), error.traceback(py)),
+    )?;
+    let mut text = String::new();
+    for line in lines.try_iter()? {
+        text.push_str(&line?.str()?.to_string_lossy());
+    }
+    text.truncate(text.trim_end().len());
+    Ok(text)
+}
+
+/// The error of loading `place`, where `error` was raised. `sys.exit()` is taken as the wish to end with that status.
+pub(crate) fn load_error(py: Python<'_>, place: &str, error: &PyErr, way_out: Option<String>) -> LoadError {
+    let mut message = format!("{place}: {}", one_line(py, error));
+    if let Some(way_out) = way_out {
+        message = format!("{message}: {way_out}");
+    }
+    LoadError {
+        message,
+        traceback: Some(traceback(py, error)),
+        exit_status: exit_status(py, error),
+    }
+}
+
+/// A [`LoadError`] that is a sentence and nothing else.
+pub(crate) fn plain(message: String) -> LoadError {
+    LoadError {
+        message,
+        traceback: None,
+        exit_status: None,
+    }
+}
+
+/// What `sys.exit(…)` asks for: its number, 0 for nothing, 1 for anything else.
+fn exit_status(py: Python<'_>, error: &PyErr) -> Option<i32> {
+    if !error.is_instance_of::<PySystemExit>(py) {
+        return None;
+    }
+    let Ok(code) = error.value(py).getattr("code") else {
+        return Some(1);
+    };
+    if code.is_none() {
+        return Some(0);
+    }
+    Some(code.extract().unwrap_or(1))
+}

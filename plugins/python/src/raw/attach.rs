@@ -1,0 +1,85 @@
+//! Holding the interpreter and letting go of it.
+//!
+//! The thread that started the interpreter attaches lazily: [`with_interpreter`] takes hold where need be and
+//! *keeps* hold when it returns, so that many requests of one turn of the loop cost one attachment; [`park`] lets
+//! go before the thread waits. Other threads attach and detach with every call.
+
+use std::cell::Cell;
+use std::ptr::NonNull;
+
+use pyo3::{Python, ffi};
+
+/// How a thread stands to the interpreter.
+#[derive(Clone, Copy)]
+enum Hold {
+    /// Not the thread that started it: every call attaches and detaches by itself.
+    Foreign,
+    /// It holds the interpreter, and runs this many calls of [`with_interpreter`], one inside the other.
+    Held(usize),
+    /// It has let go, and will resume with this state.
+    Parked(NonNull<ffi::PyThreadState>),
+}
+
+thread_local! {
+    static HOLD: Cell<Hold> = const { Cell::new(Hold::Foreign) };
+}
+
+/// Tells that the calling thread has just started the interpreter and holds it.
+pub(super) fn adopt() {
+    HOLD.set(Hold::Held(0));
+}
+
+/// Runs `work` with the interpreter held.
+pub(crate) fn with_interpreter<R>(work: impl FnOnce(Python<'_>) -> R) -> R {
+    match HOLD.get() {
+        Hold::Foreign => return Python::attach(work),
+        Hold::Held(depth) => HOLD.set(Hold::Held(depth + 1)),
+        Hold::Parked(state) => {
+            // SAFETY: `state` is what PyEval_SaveThread gave this very thread in `park`, and nothing has resumed
+            // it since, or HOLD would say so.
+            unsafe { ffi::PyEval_RestoreThread(state.as_ptr()) };
+            HOLD.set(Hold::Held(1));
+        }
+    }
+    // A panic in `work` must not leave the depth raised: the thread could never let go again.
+    let _leave = Leave;
+    // Cheap when the thread holds the interpreter already, and it tells pyo3.
+    Python::attach(work)
+}
+
+struct Leave;
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        if let Hold::Held(depth) = HOLD.get() {
+            HOLD.set(Hold::Held(depth.saturating_sub(1)));
+        }
+    }
+}
+
+/// Lets go of the interpreter, if this thread holds it and is not amidst [`with_interpreter`].
+pub(crate) fn park() {
+    let Hold::Held(0) = HOLD.get() else { return };
+    // SAFETY: `Held` says that this thread has the interpreter, depth 0 that no `Python` token of this module's
+    // making is alive.
+    let state = unsafe { ffi::PyEval_SaveThread() };
+    HOLD.set(NonNull::new(state).map_or(Hold::Foreign, Hold::Parked));
+}
+
+/// Brings the interpreter into a state that a child can take over. The thread keeps hold over the fork.
+pub(crate) fn before_fork() {
+    // SAFETY: the interpreter is held; `after_fork_in_parent` or `after_fork_in_child` follows.
+    with_interpreter(|_py| unsafe { ffi::PyOS_BeforeFork() });
+}
+
+/// Undoes [`before_fork`] in the parent.
+pub(crate) fn after_fork_in_parent() {
+    // SAFETY: the interpreter is held, and `before_fork` came before.
+    with_interpreter(|_py| unsafe { ffi::PyOS_AfterFork_Parent() });
+}
+
+/// Makes the interpreter this child's own: locks anew, other threads forgotten.
+pub(crate) fn after_fork_in_child() {
+    // SAFETY: the only thread of this process is the one that held the interpreter when it forked.
+    with_interpreter(|_py| unsafe { ffi::PyOS_AfterFork_Child() });
+}

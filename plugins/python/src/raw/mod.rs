@@ -1,0 +1,11 @@
+//! CPython's C interface, where pyo3 has no safe way or none as quick: starting the interpreter, holding and letting
+//! go of it, forking, and what the gateway does for every request. All `unsafe` of this crate is here, behind
+//! safe functions.
+
+mod attach;
+mod launch;
+mod object;
+
+pub(crate) use attach::{after_fork_in_child, after_fork_in_parent, before_fork, park, with_interpreter};
+pub(crate) use launch::{Launch, launch};
+pub(crate) use object::{insert_or_existing, latin1, latin1_bytes, reference_count};

@@ -1,0 +1,55 @@
+//! What the gateway does with objects many times a request.
+
+use std::ffi::c_char;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::string::PyStringData;
+use pyo3::types::{PyDict, PyString};
+
+/// The `str` whose code points are these bytes: PEP 3333's native strings.
+pub(crate) fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
+    // SAFETY: the pointer and the length are one slice's; the result is a new reference to a `str` or null with
+    // an exception set.
+    unsafe {
+        let text = ffi::PyUnicode_DecodeLatin1(
+            bytes.as_ptr().cast::<c_char>(),
+            bytes.len() as ffi::Py_ssize_t,
+            std::ptr::null(),
+        );
+        Ok(Bound::from_owned_ptr_or_err(py, text)?.cast_into_unchecked())
+    }
+}
+
+/// The bytes of a native string; `None` where a code point is above 255.
+pub(crate) fn latin1_bytes<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Option<&'a [u8]>> {
+    // SAFETY: reads the string's own representation, which never changes once it is made; the layout is the one
+    // that pyo3 tests on the platforms that this crate is built for.
+    match unsafe { text.data() }? {
+        PyStringData::Ucs1(bytes) => Ok(Some(bytes)),
+        PyStringData::Ucs2(_) | PyStringData::Ucs4(_) => Ok(None),
+    }
+}
+
+/// How many references to an object there are, this one among them.
+pub(crate) fn reference_count<T>(object: &Py<T>, _py: Python<'_>) -> isize {
+    // SAFETY: a live object, and the interpreter is held.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) as isize }
+}
+
+/// Puts `value` under `key` unless there is one already, which is then returned.
+pub(crate) fn insert_or_existing<'py>(
+    dict: &Bound<'py, PyDict>,
+    key: &Bound<'py, PyString>,
+    value: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let before = dict.len();
+    // SAFETY: three live objects, the first a dict; the result is borrowed from the dict, or null with an
+    // exception set.
+    let there = unsafe {
+        let there = ffi::PyDict_SetDefault(dict.as_ptr(), key.as_ptr(), value.as_ptr());
+        Bound::from_borrowed_ptr_or_err(dict.py(), there)?
+    };
+    // Not by identity: the same object may come twice.
+    Ok((dict.len() == before).then_some(there))
+}

@@ -1,0 +1,254 @@
+//! [`PythonRuntime`]: the interpreter as the process model drives it.
+//!
+//! Between two calls the interpreter is let go of, so that threads which the application started at import can
+//! come to rest and hold no lock when a worker is forked. From `ForkStage::Before` to the stage after it the
+//! calling thread keeps hold.
+
+use std::path::PathBuf;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use uwrs_api::{ForkStage, Gateway, LoadError, LoadedApp, Runtime, WorkerFacts};
+
+use crate::loader::{self, Application};
+use crate::mounts::Mounts;
+use crate::wsgi::WsgiGateway;
+use crate::{Settings, failure, interpreter, raw, uwsgi_module};
+
+/// Python, started.
+pub(crate) struct PythonRuntime {
+    settings: Settings,
+    applications: Vec<Application>,
+    is_forking: bool,
+    has_warned_of_threads: bool,
+}
+
+impl PythonRuntime {
+    /// Starts the interpreter.
+    pub(crate) fn start(settings: Settings) -> Result<Self, LoadError> {
+        interpreter::start(&settings)?;
+        let installed = raw::with_interpreter(|py| {
+            uwsgi_module::install(py, &settings)
+                .map_err(|error| failure::load_error(py, "python", &error, None))
+        });
+        raw::park();
+        installed?;
+        Ok(Self {
+            settings,
+            applications: Vec::new(),
+            is_forking: false,
+            has_warned_of_threads: false,
+        })
+    }
+
+    /// Runs `work` with the interpreter, and lets go of it.
+    fn attached<R>(&mut self, work: impl FnOnce(Python<'_>, &mut Self) -> R) -> R {
+        let result = raw::with_interpreter(|py| work(py, self));
+        if !self.is_forking {
+            raw::park();
+        }
+        result
+    }
+
+    fn warn_of_threads(&mut self, py: Python<'_>) {
+        if self.has_warned_of_threads {
+            return;
+        }
+        let names = other_threads(py).unwrap_or_default();
+        if names.is_empty() {
+            return;
+        }
+        self.has_warned_of_threads = true;
+        log::warn!(
+            "threads that were started while the application was loaded do not live on in the workers: {}; \
+             start them in uwsgi.post_fork_hook, or set lazy-apps = true",
+            names.join(", ")
+        );
+    }
+}
+
+impl Runtime for PythonRuntime {
+    fn describe(&self) -> String {
+        let description = raw::with_interpreter(interpreter::describe);
+        raw::park();
+        description
+    }
+
+    fn load(&mut self) -> Result<Vec<LoadedApp>, LoadError> {
+        let applications = self.attached(|py, runtime| {
+            let _quiet = QuietCollector::new(py);
+            loader::import_extras(py, &runtime.settings.imports);
+            loader::load(py, &runtime.settings)
+        })?;
+        let loaded = applications.iter().map(|application| LoadedApp {
+            mountpoint: application.mountpoint.clone(),
+            target: application.target.clone(),
+            interface: "WSGI",
+            took: application.took,
+        });
+        let loaded = loaded.collect();
+        self.applications = applications;
+        Ok(loaded)
+    }
+
+    fn freeze(&mut self) {
+        let frozen = self.attached(|py, _| {
+            let gc = py.import("gc")?;
+            gc.call_method0("collect")?;
+            gc.call_method0("freeze").map(drop)
+        });
+        if let Err(error) = frozen {
+            log::debug!("gc.freeze: {error}");
+        }
+    }
+
+    fn fork(&mut self, stage: ForkStage) {
+        match stage {
+            ForkStage::Before => {
+                self.is_forking = true;
+                self.attached(|py, runtime| {
+                    runtime.warn_of_threads(py);
+                    // What the streams hold back would come out of every child once more.
+                    interpreter::flush_streams(py);
+                });
+                raw::before_fork();
+            }
+            ForkStage::Parent if self.is_forking => {
+                raw::after_fork_in_parent();
+                self.is_forking = false;
+                raw::park();
+            }
+            ForkStage::Child if self.is_forking => {
+                raw::after_fork_in_child();
+                self.is_forking = false;
+                raw::park();
+            }
+            ForkStage::Parent | ForkStage::Child => {}
+        }
+    }
+
+    fn enter_worker(&mut self, facts: WorkerFacts) -> Result<Box<dyn Gateway>, LoadError> {
+        if let Some(directory) = &self.settings.chdir2 {
+            std::env::set_current_dir(directory)
+                .map_err(|error| failure::plain(format!("chdir2: {}: {error}", directory.display())))?;
+        }
+        self.attached(|py, runtime| {
+            uwsgi_module::enter_worker(py, facts);
+            let applications = runtime.applications.iter();
+            let applications = applications.map(|app| (app.mountpoint.clone(), app.callable.clone_ref(py)));
+            let mounts = Mounts::new(applications, runtime.settings.manage_script_name);
+            let gateway = WsgiGateway::new(py, mounts, &runtime.settings)
+                .map_err(|error| failure::load_error(py, "python", &error, None))?;
+            Ok(Box::new(gateway) as Box<dyn Gateway>)
+        })
+    }
+
+    fn source_files(&self) -> Vec<PathBuf> {
+        let files = raw::with_interpreter(|py| source_files(py).unwrap_or_default());
+        raw::park();
+        files
+    }
+
+    /// Runs `atexit` and flushes the streams. The interpreter is not taken down: Py_FinalizeEx waits for threads that
+    /// may never end and frees what the kernel frees faster.
+    fn leave(&mut self) {
+        self.attached(|py, _| {
+            let exit = py
+                .import("atexit")
+                .and_then(|atexit| atexit.call_method0("_run_exitfuncs"));
+            if let Err(error) = exit {
+                log::error!("atexit: {}", failure::traceback(py, &error));
+            }
+            interpreter::flush_streams(py);
+        });
+    }
+}
+
+/// Keeps the collector from running while it lives: what an import makes stays, and walking it again and again
+/// takes a tenth of a large application's start. By the threshold, not by `gc.disable()`: an application that calls
+/// that, or sets a threshold of its own, means it.
+struct QuietCollector<'py> {
+    py: Python<'py>,
+    thresholds: Option<(i64, i64, i64)>,
+}
+
+impl<'py> QuietCollector<'py> {
+    fn new(py: Python<'py>) -> Self {
+        let quiet = || -> PyResult<_> {
+            let gc = py.import("gc")?;
+            let before: (i64, i64, i64) = gc.call_method0("get_threshold")?.extract()?;
+            gc.call_method1("set_threshold", (0, before.1, before.2))?;
+            Ok(before)
+        };
+        Self {
+            py,
+            thresholds: quiet().ok(),
+        }
+    }
+
+    fn restore(&self) -> PyResult<()> {
+        let Some(before) = self.thresholds else {
+            return Ok(());
+        };
+        let gc = self.py.import("gc")?;
+        let now: (i64, i64, i64) = gc.call_method0("get_threshold")?.extract()?;
+        if now == (0, before.1, before.2) {
+            gc.call_method1("set_threshold", before)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for QuietCollector<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.restore() {
+            log::debug!("gc.set_threshold: {error}");
+        }
+    }
+}
+
+/// Names of the threads beside the calling one, as `threading` knows them. Without importing it: who did not
+/// has no threads.
+fn other_threads(py: Python<'_>) -> PyResult<Vec<String>> {
+    let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
+    let Some(threading) = modules.get_item("threading")? else {
+        return Ok(Vec::new());
+    };
+    let own = threading.call_method0("main_thread")?;
+    let mut names = Vec::new();
+    for thread in threading.call_method0("enumerate")?.try_iter()? {
+        let thread = thread?;
+        if !thread.is(&own) {
+            names.push(format!("\"{}\"", thread.getattr("name")?));
+        }
+    }
+    Ok(names)
+}
+
+/// Sources of all modules but the standard library's.
+fn source_files(py: Python<'_>) -> PyResult<Vec<PathBuf>> {
+    let library: PathBuf = py.import("os")?.getattr("__file__")?.extract()?;
+    let library = library.parent().map(PathBuf::from).unwrap_or_default();
+    let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
+    let mut files = Vec::new();
+    for module in modules.copy()?.values() {
+        let Ok(file) = module
+            .getattr("__file__")
+            .and_then(|file| file.extract::<PathBuf>())
+        else {
+            continue;
+        };
+        let is_source = file
+            .extension()
+            .is_some_and(|extension| extension != "so" && extension != "pyc");
+        let is_installed = file
+            .components()
+            .any(|part| matches!(part.as_os_str().to_str(), Some("site-packages" | "dist-packages")));
+        if is_source && (is_installed || !file.starts_with(&library)) {
+            files.push(std::path::absolute(&file).unwrap_or(file));
+        }
+    }
+    files.sort();
+    files.dedup();
+    Ok(files)
+}

@@ -1,0 +1,108 @@
+//! WSGI: from an [`Exchange`] to a call of the application, and from what it returns to a reply. PEP 3333 is the
+//! contract.
+//!
+//! The application runs on the calling thread. What it answers leaves whole where it is whole, and piece by piece,
+//! pulled by the server, where it is an iterator.
+
+mod answer;
+mod body;
+mod caches;
+mod environ;
+mod file_wrapper;
+mod input;
+mod response;
+mod start_response;
+mod stream;
+
+use std::cell::RefCell;
+
+use pyo3::prelude::*;
+use uwrs_api::{BodyMode, Exchange, Gateway};
+
+use crate::mounts::{Mounts, Place};
+use crate::{Settings, raw};
+
+use environ::{EnvironBuilder, Facts};
+use response::Delivery;
+use start_response::Starters;
+
+/// What answers requests with WSGI applications.
+pub(crate) struct WsgiGateway {
+    mounts: Mounts<Py<PyAny>>,
+    environ: RefCell<EnvironBuilder>,
+    starters: RefCell<Starters>,
+}
+
+impl WsgiGateway {
+    /// A gateway to these applications.
+    pub(crate) fn new(py: Python<'_>, mounts: Mounts<Py<PyAny>>, settings: &Settings) -> PyResult<Self> {
+        Ok(Self {
+            mounts,
+            environ: RefCell::new(EnvironBuilder::new(py, settings)?),
+            starters: RefCell::new(Starters::default()),
+        })
+    }
+
+    fn answer(&self, py: Python<'_>, exchange: Exchange) {
+        let Exchange {
+            request,
+            body,
+            connection,
+            responder,
+        } = exchange;
+        let place = self
+            .mounts
+            .choose(request.get(request.script_name), request.path());
+        let Some(Place {
+            app,
+            script_name,
+            path_info,
+        }) = place
+        else {
+            return response::nothing_mounted(responder, &request, !self.mounts.is_empty());
+        };
+        let facts = Facts {
+            request: &request,
+            connection: &connection,
+            script_name,
+            path_info,
+        };
+        let environ = match self.environ.borrow_mut().build(py, &facts, body) {
+            Ok(environ) => environ,
+            Err(error) => {
+                return response::broken(py, responder, &request, "making the environ failed", &error);
+            }
+        };
+        let starter = match self.starters.borrow_mut().take(py) {
+            Ok(starter) => starter,
+            Err(error) => {
+                return response::broken(py, responder, &request, "making start_response failed", &error);
+            }
+        };
+        let returned = app.bind(py).call1((environ, starter.callable(py)));
+        let delivery = Delivery {
+            responder,
+            request: &request,
+            answer: starter.answer(),
+        };
+        match returned {
+            Ok(returned) => delivery.deliver(py, returned),
+            Err(error) => delivery.fail(py, "the application raised", &error),
+        }
+        self.starters.borrow_mut().put_back(py, starter);
+    }
+}
+
+impl Gateway for WsgiGateway {
+    fn body_mode(&self) -> BodyMode {
+        BodyMode::Complete
+    }
+
+    fn handle(&self, exchange: Exchange) {
+        raw::with_interpreter(|py| self.answer(py, exchange));
+    }
+
+    fn rest(&self) {
+        raw::park();
+    }
+}

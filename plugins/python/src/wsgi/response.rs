@@ -1,0 +1,193 @@
+//! [`Delivery`]: what an application returned, made into a reply; and the replies when there is nothing to return.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use pyo3::exceptions::{PyAssertionError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString, PyTuple};
+use uwrs_api::{BodySource, Reply, ReplyBody, Request, Responder, ResponseHead};
+
+use super::answer::{Answer, StartedHead};
+use super::body::{self, Whole};
+use super::stream::Stream;
+use crate::failure;
+
+/// An answer to be sent.
+pub(super) struct Delivery<'a> {
+    pub(super) responder: Responder,
+    pub(super) request: &'a Arc<Request>,
+    pub(super) answer: &'a Arc<Answer>,
+}
+
+impl Delivery<'_> {
+    /// Sends what the application returned.
+    pub(super) fn deliver(self, py: Python<'_>, returned: Bound<'_, PyAny>) {
+        match body::whole(&returned) {
+            Ok(Some(whole)) => self.deliver_whole(py, whole),
+            Ok(None) => self.deliver_iterable(py, &returned),
+            Err(error) => self.fail(py, "the application's answer cannot be sent", &error),
+        }
+    }
+
+    /// Answers with 500 and says why in the log. Nothing of the answer has left yet.
+    pub(super) fn fail(self, py: Python<'_>, what: &str, error: &PyErr) {
+        self.answer.end();
+        broken(py, self.responder, self.request, what, error);
+    }
+
+    fn deliver_whole(self, py: Python<'_>, whole: Whole) {
+        let Some((started, written)) = self.answer.send() else {
+            return self.fail_unstarted(py);
+        };
+        self.answer.end();
+        let (head, body) = match whole {
+            Whole::One(bytes) => (started.head, ReplyBody::Full(after(written, bytes))),
+            Whole::Pieces(pieces, total) => {
+                let length = total + written.len() as u64;
+                let rest: Box<dyn BodySource> = Box::new(pieces);
+                (
+                    with_length(started, length),
+                    ReplyBody::Source {
+                        first: Bytes::from(written),
+                        rest,
+                    },
+                )
+            }
+        };
+        self.responder.respond(Reply::Response { head, body });
+    }
+
+    fn deliver_iterable(self, py: Python<'_>, returned: &Bound<'_, PyAny>) {
+        let mut stream = match open(returned, self.request, self.answer) {
+            Ok(stream) => stream,
+            Err(error) => return self.fail(py, "the application's answer cannot be sent", &error),
+        };
+        let first = match stream.first(py) {
+            Ok(first) => first,
+            Err(error) => {
+                // The exception is told before what closing may add to it.
+                self.fail(py, "the application raised", &error);
+                return stream.close(py);
+            }
+        };
+        let Some((started, written)) = self.answer.send() else {
+            self.fail_unstarted(py);
+            return stream.close(py);
+        };
+        let is_last = first.is_none() || is_single(returned);
+        let first = after(written, first.unwrap_or_default());
+        // PEP 3333, "Handling the Content-Length Header": iteration stops when enough was sent.
+        let is_enough = started
+            .content_length
+            .is_some_and(|length| first.len() as u64 >= length);
+        if !is_last && !is_enough {
+            let body = ReplyBody::Source {
+                first,
+                rest: Box::new(stream),
+            };
+            return self.responder.respond(Reply::Response {
+                head: started.head,
+                body,
+            });
+        }
+        // Answered before it is closed: what the application does then (Django: `request_finished`) is not what the
+        // client waits for.
+        let body = ReplyBody::Full(first);
+        self.responder.respond(Reply::Response {
+            head: started.head,
+            body,
+        });
+        stream.close(py);
+    }
+
+    fn fail_unstarted(self, py: Python<'_>) {
+        let error = PyAssertionError::new_err("start_response was not called");
+        self.fail(py, "the application's answer has no head", &error);
+    }
+}
+
+/// The iterator of what was returned, with a clear word for the usual mistakes.
+fn open(returned: &Bound<'_, PyAny>, request: &Arc<Request>, answer: &Arc<Answer>) -> PyResult<Stream> {
+    if returned.is_none() {
+        return Err(PyTypeError::new_err(
+            "the application returned None: it must return an iterable of bytes",
+        ));
+    }
+    if returned.is_instance_of::<PyString>() {
+        return Err(PyTypeError::new_err(
+            "the application returned a str: it must return an iterable of bytes",
+        ));
+    }
+    Stream::new(returned, request, answer)
+}
+
+/// A list or tuple (a subclass of one) of one piece ends with it.
+fn is_single(returned: &Bound<'_, PyAny>) -> bool {
+    let length = match (returned.cast::<PyList>(), returned.cast::<PyTuple>()) {
+        (Ok(list), _) => list.len(),
+        (_, Ok(tuple)) => tuple.len(),
+        _ => return false,
+    };
+    length == 1
+}
+
+/// What was written, then what was returned.
+fn after(written: Vec<u8>, returned: Bytes) -> Bytes {
+    if written.is_empty() {
+        return returned;
+    }
+    if returned.is_empty() {
+        return Bytes::from(written);
+    }
+    let mut both = BytesMut::with_capacity(written.len() + returned.len());
+    both.extend_from_slice(&written);
+    both.extend_from_slice(&returned);
+    both.freeze()
+}
+
+/// The head with a Content-Length, where it may have one and has none.
+fn with_length(started: StartedHead, length: u64) -> ResponseHead {
+    let mut head = started.head;
+    if started.content_length.is_none() && !matches!(head.status, 204 | 304) {
+        head.push(b"Content-Length", length.to_string().as_bytes());
+    }
+    head
+}
+
+/// Answers with 500, the reason in the log.
+pub(super) fn broken(py: Python<'_>, responder: Responder, request: &Request, what: &str, error: &PyErr) {
+    log_failure(py, request, what, error);
+    respond_text(responder, 500, "Internal Server Error");
+}
+
+/// Answers where no application is mounted.
+pub(super) fn nothing_mounted(responder: Responder, request: &Request, is_anything_loaded: bool) {
+    if is_anything_loaded {
+        log::debug!("{}: no application is mounted there", line(request));
+        return respond_text(responder, 404, "Not Found");
+    }
+    log::error!("{}: no application is loaded", line(request));
+    respond_text(responder, 500, "Internal Server Error");
+}
+
+fn respond_text(responder: Responder, status: u16, text: &'static str) {
+    let mut head = ResponseHead::new(status);
+    head.push(b"Content-Type", b"text/plain; charset=utf-8");
+    let body = ReplyBody::Full(Bytes::from_static(text.as_bytes()));
+    responder.respond(Reply::Response { head, body });
+}
+
+/// Tells in the log what went wrong, with the traceback.
+pub(super) fn log_failure(py: Python<'_>, request: &Request, what: &str, error: &PyErr) {
+    log::error!("{}: {what}\n{}", line(request), failure::traceback(py, error));
+}
+
+/// `GET /path?query`, safe for a log.
+fn line(request: &Request) -> String {
+    format!(
+        "{} {}",
+        request.method().escape_ascii(),
+        request.target().escape_ascii()
+    )
+}

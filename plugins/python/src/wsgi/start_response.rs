@@ -1,0 +1,308 @@
+//! `start_response` and the `write` that it returns: what an application says of its answer's head, checked.
+//!
+//! Both are made once and serve one request after the other, as long as no application keeps them.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use uwrs_api::{ResponseHead, Text};
+
+use super::answer::{Answer, Misstep, StartedHead};
+use crate::raw;
+
+/// The callables that one exchange needs.
+pub(super) struct Starter {
+    /// `StartResponse.start_response`, bound.
+    callable: Py<PyAny>,
+    object: Py<StartResponse>,
+    write: Py<Write>,
+    answer: Arc<Answer>,
+}
+
+impl Starter {
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        let answer = Arc::new(Answer::default());
+        let write = Py::new(py, Write(Arc::clone(&answer)))?;
+        let object = StartResponse {
+            answer: Arc::clone(&answer),
+            write: write.clone_ref(py),
+        };
+        let object = Bound::new(py, object)?;
+        let callable = object.getattr(intern!(py, "start_response"))?.unbind();
+        Ok(Self {
+            callable,
+            object: object.unbind(),
+            write,
+            answer,
+        })
+    }
+
+    /// What the application is given.
+    pub(super) fn callable<'a, 'py>(&'a self, py: Python<'py>) -> &'a Bound<'py, PyAny> {
+        self.callable.bind(py)
+    }
+
+    /// What it says with it.
+    pub(super) fn answer(&self) -> &Arc<Answer> {
+        &self.answer
+    }
+
+    /// Does no one else hold any of it? The counts are this struct's own references, one for another.
+    fn is_ours_alone(&self, py: Python<'_>) -> bool {
+        raw::reference_count(&self.callable, py) == 1
+            && raw::reference_count(&self.object, py) == 2
+            && raw::reference_count(&self.write, py) == 2
+            && Arc::strong_count(&self.answer) == 3
+    }
+}
+
+/// Keeps a [`Starter`] for the next exchange.
+#[derive(Default)]
+pub(super) struct Starters(Option<Starter>);
+
+impl Starters {
+    /// One that is ready.
+    pub(super) fn take(&mut self, py: Python<'_>) -> PyResult<Starter> {
+        match self.0.take() {
+            Some(starter) => Ok(starter),
+            None => Starter::new(py),
+        }
+    }
+
+    /// Back for the next exchange, if it can serve it.
+    pub(super) fn put_back(&mut self, py: Python<'_>, starter: Starter) {
+        if starter.is_ours_alone(py) {
+            starter.answer.reset();
+            self.0 = Some(starter);
+        }
+    }
+}
+
+/// Takes an answer's head.
+#[pyclass(frozen, module = "uwrs")]
+struct StartResponse {
+    answer: Arc<Answer>,
+    write: Py<Write>,
+}
+
+#[pymethods]
+impl StartResponse {
+    /// Begins the answer (PEP 3333, "The start_response() Callable").
+    #[pyo3(signature = (status, headers, exc_info=None))]
+    fn start_response(
+        &self,
+        py: Python<'_>,
+        status: &Bound<'_, PyAny>,
+        headers: &Bound<'_, PyAny>,
+        exc_info: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<Write>> {
+        let exc_info = exc_info.filter(|info| info.is_truthy().unwrap_or(true));
+        if let Some(exc_info) = exc_info
+            && self.answer.is_head_gone()
+        {
+            return Err(reported(exc_info)?);
+        }
+        let head = head(status, headers)?;
+        match (self.answer.start(head, exc_info.is_some()), exc_info) {
+            (Ok(()), _) => Ok(self.write.clone_ref(py)),
+            (Err(Misstep::HeadGone), Some(exc_info)) => Err(reported(exc_info)?),
+            (Err(misstep), _) => Err(refusal(misstep)),
+        }
+    }
+}
+
+/// Takes a part of an answer's body from applications that push.
+#[pyclass(frozen, module = "uwrs", name = "write")]
+struct Write(Arc<Answer>);
+
+#[pymethods]
+impl Write {
+    #[pyo3(signature = (data, /))]
+    fn __call__(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let Ok(data) = data.cast::<PyBytes>() else {
+            return Err(wrong_type("write", "bytes", data));
+        };
+        self.0.write(data.as_bytes()).map_err(refusal)
+    }
+}
+
+fn refusal(misstep: Misstep) -> PyErr {
+    let text = match misstep {
+        Misstep::StartedTwice => "start_response: called a second time without exc_info",
+        Misstep::HeadGone => "start_response: the head is sent already",
+        Misstep::NotStarted => "write: called before start_response",
+        Misstep::Returned => "write: called after the application returned its iterable",
+        Misstep::Over => return PyRuntimeError::new_err("the response is over"),
+    };
+    PyAssertionError::new_err(text)
+}
+
+/// The exception that `exc_info` is about, to be raised again as it was.
+fn reported(exc_info: &Bound<'_, PyAny>) -> PyResult<PyErr> {
+    let (kind, value, traceback): (Bound<'_, PyAny>, Bound<'_, PyAny>, Bound<'_, PyAny>) =
+        exc_info.extract()?;
+    let value = if value.is_none() { kind.call0()? } else { value };
+    let value = value.call_method1(intern!(exc_info.py(), "with_traceback"), (traceback,))?;
+    Ok(PyErr::from_value(value))
+}
+
+/// Status and headers, checked: a protocol writes what it is given.
+fn head(status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<StartedHead> {
+    let Ok(status) = status.cast::<PyString>() else {
+        return Err(wrong_type("start_response: status", "a str", status));
+    };
+    let Ok(headers) = headers.cast::<PyList>() else {
+        return Err(wrong_type("start_response: headers", "a list", headers));
+    };
+    let mut head = ResponseHead {
+        // The usual dozen fields fit; more make it grow.
+        text: Text::with_capacity(64 + 32 * headers.len()),
+        fields: Vec::with_capacity(headers.len() + 1),
+        ..ResponseHead::default()
+    };
+    let reason;
+    (head.status, reason) = parse_status(status)?;
+    head.reason = head.text.push(reason);
+    let mut content_length = None;
+    for field in headers.iter() {
+        put_field(&mut head, &field, &mut content_length)?;
+    }
+    Ok(StartedHead { head, content_length })
+}
+
+fn put_field(
+    head: &mut ResponseHead,
+    field: &Bound<'_, PyAny>,
+    content_length: &mut Option<u64>,
+) -> PyResult<()> {
+    let Ok(pair) = field.cast::<PyTuple>() else {
+        return Err(wrong_type("start_response: a header", "a tuple", field));
+    };
+    if pair.len() != 2 {
+        return Err(PyValueError::new_err(format!(
+            "start_response: a header must be a tuple of name and value, not of {} items",
+            pair.len()
+        )));
+    }
+    let (name, value) = (pair.get_borrowed_item(0)?, pair.get_borrowed_item(1)?);
+    let Ok(name) = name.cast::<PyString>() else {
+        return Err(wrong_type("start_response: a header's name", "a str", &name));
+    };
+    let Ok(value) = value.cast::<PyString>() else {
+        return Err(wrong_type("start_response: a header's value", "a str", &value));
+    };
+    let name_bytes = raw::latin1_bytes(&name)?.unwrap_or_default();
+    if name_bytes.is_empty() || !name_bytes.iter().all(|&byte| is(byte, TOKEN)) {
+        return Err(PyValueError::new_err(format!(
+            "start_response: not the name of a header: {}",
+            name.repr()?
+        )));
+    }
+    let value_bytes = match raw::latin1_bytes(&value)? {
+        Some(bytes) if bytes.iter().all(|&byte| is(byte, TEXT)) => bytes,
+        Some(_) => {
+            return Err(bad_value(
+                &name,
+                &value,
+                "a control character such as CR, LF or NUL",
+            ));
+        }
+        None => return Err(bad_value(&name, &value, "a character that latin-1 has not")),
+    };
+    if name_bytes.eq_ignore_ascii_case(b"content-length") {
+        let length =
+            parse_length(value_bytes).filter(|length| content_length.is_none_or(|before| before == *length));
+        if length.is_none() {
+            return Err(bad_value(&name, &value, "not one number of bytes"));
+        }
+        *content_length = length;
+    }
+    head.push(name_bytes, value_bytes);
+    Ok(())
+}
+
+fn bad_value(name: &Bound<'_, PyString>, value: &Bound<'_, PyString>, what: &str) -> PyErr {
+    let shown = value
+        .repr()
+        .map_or_else(|_| String::new(), |text| text.to_string());
+    PyValueError::new_err(format!("start_response: header {name}: {what}: {shown}"))
+}
+
+fn wrong_type(place: &str, wanted: &str, got: &Bound<'_, PyAny>) -> PyErr {
+    let got = got
+        .get_type()
+        .qualname()
+        .map_or_else(|_| "something else".to_owned(), |name| name.to_string());
+    PyTypeError::new_err(format!("{place} must be {wanted}, not {got}"))
+}
+
+/// `404 Not Found`: the number and the phrase. Numbers below 200 are interim answers, after which a client waits on.
+fn parse_status<'a>(status: &'a Bound<'_, PyString>) -> PyResult<(u16, &'a [u8])> {
+    let refused = |why: &str| -> PyResult<(u16, &'a [u8])> {
+        let shown = status.repr()?;
+        Err(PyValueError::new_err(format!(
+            "start_response: status: {why}: {shown}"
+        )))
+    };
+    let Some(bytes) = raw::latin1_bytes(status)? else {
+        return refused("a character that latin-1 has not");
+    };
+    if !bytes.iter().all(|&byte| is(byte, TEXT)) {
+        return refused("a control character such as CR, LF or NUL");
+    }
+    let Some((digits, rest)) = bytes.split_first_chunk::<3>() else {
+        return refused("must begin with three digits");
+    };
+    if !digits.iter().all(u8::is_ascii_digit) || rest.first().is_some_and(|next| *next != b' ') {
+        return refused("must begin with three digits and a blank");
+    }
+    let number = digits
+        .iter()
+        .fold(0, |number, digit| number * 10 + u16::from(digit - b'0'));
+    if number < 200 {
+        return refused("must be 200 at least");
+    }
+    Ok((number, rest.get(1..).unwrap_or_default().trim_ascii()))
+}
+
+fn parse_length(value: &[u8]) -> Option<u64> {
+    let digits = value.trim_ascii();
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// May stand in a field's name: `tchar` of RFC 9110 §5.6.2.
+const TOKEN: u8 = 1;
+/// May stand in a field's value or a reason: all but control characters; a tab may (RFC 9110 §5.5).
+const TEXT: u8 = 2;
+
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let character = byte as u8;
+        if (character >= b' ' && character != 0x7f) || character == b'\t' {
+            classes[byte] |= TEXT;
+        }
+        if character.is_ascii_alphanumeric() {
+            classes[byte] |= TOKEN;
+        }
+        byte += 1;
+    }
+    let marks = b"!#$%&'*+-.^_`|~";
+    let mut index = 0;
+    while index < marks.len() {
+        classes[marks[index] as usize] |= TOKEN;
+        index += 1;
+    }
+    classes
+};
+
+fn is(byte: u8, class: u8) -> bool {
+    CLASSES[byte as usize] & class != 0
+}

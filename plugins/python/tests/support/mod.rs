@@ -1,0 +1,272 @@
+//! A gateway to try applications on: one interpreter in a thread of its own, requests made by hand, replies collected.
+//!
+//! One interpreter is all that a process can have, so the tests of a file share it.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use uwrs_api::{
+    Body, BodyFraming, BodySource, ConnectionInfo, Exchange, ExchangeId, Gateway, Peer, Post, Pull, Reply, ReplyBody,
+    Request, Responder, ResponseHead, Runtime, Version, WorkerFacts,
+};
+use uwrs_python::{AppSpec, AppTarget, Settings};
+
+/// Where the applications of the tests are.
+pub fn apps() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps")
+}
+
+/// Settings for these mounts: pairs of mountpoint and `module:callable`.
+pub fn settings(mounts: &[(&str, &str)]) -> Settings {
+    Settings {
+        pythonpath: vec![apps()],
+        manage_script_name: true,
+        workers: 1,
+        apps: mounts
+            .iter()
+            .map(|(mountpoint, target)| AppSpec {
+                mountpoint: (*mountpoint).to_owned(),
+                target: AppTarget::Module((*target).to_owned()),
+            })
+            .collect(),
+        ..Settings::default()
+    }
+}
+
+type Job = Box<dyn FnOnce(&mut Server) + Send>;
+
+/// The runtime and its gateway, in the thread that owns them.
+pub struct Server {
+    pub runtime: Box<dyn Runtime>,
+    pub gateway: Box<dyn Gateway>,
+}
+
+/// Runs `work` in the interpreter's thread; the first call starts it with `settings`.
+pub fn with_server<R: Send + 'static>(
+    settings: fn() -> Settings,
+    work: impl FnOnce(&mut Server) -> R + Send + 'static,
+) -> R {
+    static JOBS: OnceLock<Mutex<Sender<Job>>> = OnceLock::new();
+    let jobs = JOBS.get_or_init(|| {
+        let (sender, jobs) = mpsc::channel::<Job>();
+        std::thread::spawn(move || {
+            log::set_logger(&Log).expect("the first logger");
+            log::set_max_level(log::LevelFilter::Info);
+            let mut runtime = uwrs_python::start(settings()).expect("Python starts");
+            runtime.load().unwrap_or_else(|error| panic!("{}\n{:?}", error.message, error.traceback));
+            let facts = WorkerFacts { number: 1, master: None };
+            let gateway = runtime.enter_worker(facts).expect("a gateway");
+            let mut server = Server { runtime, gateway };
+            for job in jobs {
+                job(&mut server);
+                server.gateway.rest();
+            }
+        });
+        Mutex::new(sender)
+    });
+    let (result, wait) = mpsc::channel();
+    let job: Job = Box::new(move |server| {
+        let _ = result.send(work(server));
+    });
+    jobs.lock().expect("no test panics here").send(job).expect("the interpreter's thread lives");
+    wait.recv().expect("the job did not panic")
+}
+
+/// What was logged, one string a record.
+static LOGGED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Log;
+
+impl log::Log for Log {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let line = format!("{} {}", record.level(), record.args());
+        LOGGED.lock().expect("no panic while logging").push(line);
+    }
+
+    fn flush(&self) {}
+}
+
+/// The records that mention `text`.
+pub fn logged(text: &str) -> Vec<String> {
+    let records = LOGGED.lock().expect("no panic while logging");
+    records.iter().filter(|record| record.contains(text)).cloned().collect()
+}
+
+/// Takes replies in.
+#[derive(Default)]
+pub struct Mailbox(Mutex<Vec<Reply>>);
+
+impl Post for Mailbox {
+    fn post(&self, _: ExchangeId, reply: Reply) {
+        self.0.lock().expect("no panic while posting").push(reply);
+    }
+}
+
+impl Mailbox {
+    pub fn take(&self) -> Vec<Reply> {
+        std::mem::take(&mut self.0.lock().expect("no panic while posting"))
+    }
+}
+
+/// A request in the making.
+pub struct Ask {
+    pub request: Request,
+    pub body: Body,
+    pub connection: ConnectionInfo,
+    /// Pull that many pieces, then drop the source as if the client had gone.
+    pub pulls: usize,
+}
+
+impl Ask {
+    /// As HTTP/1.1 would give it; what follows `?` is the query.
+    pub fn new(method: &str, target: &str) -> Self {
+        let mut request = Request::default();
+        request.method = request.text.push(method.as_bytes());
+        request.target = request.text.push(target.as_bytes());
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        request.path = request.text.push(path.as_bytes());
+        request.raw_path = request.path;
+        request.query = request.text.push(query.as_bytes());
+        Self {
+            request,
+            body: Body::Empty,
+            connection: ConnectionInfo {
+                peer: Peer::Inet(([192, 0, 2, 7], 50123).into()),
+                server_name: "server.example".into(),
+                server_port: "8000".into(),
+                tls: false,
+            },
+            pulls: usize::MAX,
+        }
+    }
+
+    pub fn get(target: &str) -> Self {
+        Self::new("GET", target)
+    }
+
+    pub fn path(mut self, path: &[u8]) -> Self {
+        self.request.path = self.request.text.push(path);
+        self
+    }
+
+    pub fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        let pair = (self.request.text.push(name.as_bytes()), self.request.text.push(value.as_ref()));
+        self.request.fields.push(pair);
+        self
+    }
+
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        let pair = (self.request.text.push(name.as_bytes()), self.request.text.push(value.as_bytes()));
+        self.request.variables.push(pair);
+        self
+    }
+
+    pub fn version(mut self, version: Version) -> Self {
+        self.request.version = version;
+        self
+    }
+
+    pub fn body(mut self, body: &[u8]) -> Self {
+        self.request.framing = BodyFraming::Length(body.len() as u64);
+        self.body = Body::Memory(body.to_vec());
+        self
+    }
+
+    pub fn pulls(mut self, pulls: usize) -> Self {
+        self.pulls = pulls;
+        self
+    }
+
+    /// Handles it, pulls the answer to its end, and gives what came.
+    pub fn send(self, server: &Server) -> Answer {
+        let mailbox = Arc::new(Mailbox::default());
+        let pulls = self.pulls;
+        server.gateway.handle(self.exchange(&mailbox));
+        let mut replies = mailbox.take();
+        assert_eq!(replies.len(), 1, "one answer");
+        Answer::collect(replies.remove(0), pulls)
+    }
+
+    pub fn exchange(self, mailbox: &Arc<Mailbox>) -> Exchange {
+        let id = ExchangeId { slot: 0, serial: 0 };
+        let post: Arc<dyn Post> = Arc::clone(mailbox) as Arc<dyn Post>;
+        Exchange {
+            request: Arc::new(self.request),
+            body: self.body,
+            connection: Arc::new(self.connection),
+            responder: Responder::new(id, post),
+        }
+    }
+}
+
+/// An answer, collected.
+#[derive(Debug)]
+pub struct Answer {
+    pub head: ResponseHead,
+    /// Pieces in the order in which they came; the one with the head first.
+    pub pieces: Vec<Vec<u8>>,
+    /// Was it pulled piece by piece?
+    pub is_streamed: bool,
+    /// Did it break off?
+    pub has_failed: bool,
+}
+
+impl Answer {
+    fn collect(reply: Reply, pulls: usize) -> Self {
+        let Reply::Response { head, body } = reply else {
+            panic!("not answered");
+        };
+        let mut answer = Self { head, pieces: Vec::new(), is_streamed: false, has_failed: false };
+        match body {
+            ReplyBody::Empty => {}
+            ReplyBody::Full(bytes) => answer.pieces.push(bytes.to_vec()),
+            ReplyBody::Source { first, rest } => {
+                answer.is_streamed = true;
+                answer.pieces.push(first.to_vec());
+                answer.pull(rest, pulls);
+            }
+        }
+        answer
+    }
+
+    fn pull(&mut self, mut source: Box<dyn BodySource>, pulls: usize) {
+        for _ in 0..pulls {
+            match source.pull() {
+                Pull::Data(bytes) => self.pieces.push(bytes.to_vec()),
+                Pull::End => return,
+                Pull::Failed => {
+                    self.has_failed = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    pub fn status(&self) -> u16 {
+        self.head.status
+    }
+
+    pub fn reason(&self) -> &str {
+        std::str::from_utf8(self.head.reason()).expect("a reason in ASCII")
+    }
+
+    pub fn body(&self) -> Vec<u8> {
+        self.pieces.concat()
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8(self.body()).expect("a body in UTF-8")
+    }
+
+    pub fn field(&self, name: &str) -> Option<Vec<u8>> {
+        let mut fields = self.head.fields();
+        fields.find(|(have, _)| have.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value.to_vec())
+    }
+}
