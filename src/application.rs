@@ -22,6 +22,8 @@ pub fn start_runtime(config: &Config) -> Result<Box<dyn Runtime>, LoadError> {
         multiprocess: config.processes.workers > 1,
         multithread: application.threads > 1,
         chdir2: application.chdir2.clone(),
+        workers: config.processes.workers,
+        ..Settings::default()
     })
 }
 

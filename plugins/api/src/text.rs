@@ -38,6 +38,14 @@ impl Span {
         }
     }
 
+    /// The part from `from` to `to` bytes after its start.
+    pub fn part(self, from: usize, to: usize) -> Self {
+        Self {
+            start: (self.start + from as u32).min(self.end),
+            end: (self.start + to as u32).min(self.end),
+        }
+    }
+
     /// The part from `from` bytes after its start.
     pub fn from(self, from: usize) -> Self {
         Self {

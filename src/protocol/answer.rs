@@ -1,0 +1,243 @@
+//! Answers as every HTTP-like protocol writes them: the fields that are passed on, how the body is framed, and the
+//! text of a refusal.
+//!
+//! Status line and connection fields are each protocol's own.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+use uwrs_api::{BodyLength, Bytes, Outbound, Refusal, ResponseHead};
+
+use super::status::reason_phrase;
+use super::syntax::{list, number};
+
+/// What the application said through fields that are not, or not simply, passed on.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// Content-Length, where there is exactly one value and it is a number.
+    pub(super) content_length: Option<u64>,
+    /// `Connection: close`
+    pub(super) close: bool,
+    /// There is a Date.
+    pub(super) date: bool,
+    /// There is a Server.
+    pub(super) server: bool,
+}
+
+/// Appends a status line that begins with `version` (`HTTP/1.1`).
+pub(super) fn put_status_line(version: &str, head: &ResponseHead, buffer: &mut Vec<u8>) {
+    buffer.extend_from_slice(version.as_bytes());
+    buffer.push(b' ');
+    put_number(u64::from(head.status), buffer);
+    buffer.push(b' ');
+    match head.reason() {
+        [] => buffer.extend_from_slice(reason_phrase(head.status).as_bytes()),
+        reason => buffer.extend_from_slice(reason),
+    }
+    buffer.extend_from_slice(b"\r\n");
+}
+
+/// Appends the fields of `head` that are passed on, and says what the others told. Content-Length is left to the
+/// caller, who knows whether it holds; fields that are about one hop are the protocol's (RFC 9110 §7.6.1).
+pub(super) fn put_fields(head: &ResponseHead, buffer: &mut Vec<u8>) -> Told {
+    let mut told = Told::default();
+    let mut lengths = Lengths::None;
+    for (name, value) in head.fields() {
+        match OwnField::of(name) {
+            Some(OwnField::Date) => told.date = true,
+            Some(OwnField::Server) => told.server = true,
+            Some(OwnField::Connection) => {
+                told.close |= list(value).any(|option| option.eq_ignore_ascii_case(b"close"));
+                continue;
+            }
+            Some(OwnField::ContentLength) => {
+                lengths = lengths.and(value);
+                continue;
+            }
+            Some(OwnField::OneHop) => continue,
+            None => {}
+        }
+        buffer.extend_from_slice(name);
+        buffer.extend_from_slice(b": ");
+        buffer.extend_from_slice(value);
+        buffer.extend_from_slice(b"\r\n");
+    }
+    if let Lengths::One(length) = lengths {
+        told.content_length = Some(length);
+    }
+    told
+}
+
+/// Appends `Content-Length: N`.
+pub(super) fn put_content_length(length: u64, buffer: &mut Vec<u8>) {
+    buffer.extend_from_slice(b"Content-Length: ");
+    put_number(length, buffer);
+    buffer.extend_from_slice(b"\r\n");
+}
+
+/// Appends type, length and text of a refusal's body, with `fields` (whole lines) in between. The text is left out for HEAD.
+pub(super) fn put_refusal(refusal: &Refusal, fields: &[&[u8]], is_head: bool, buffer: &mut Vec<u8>) {
+    let phrase = reason_phrase(refusal.status);
+    let text = format!("{} {phrase}: {}\n", refusal.status, refusal.reason);
+    buffer.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\n");
+    put_content_length(text.len() as u64, buffer);
+    for field in fields {
+        buffer.extend_from_slice(field);
+    }
+    buffer.extend_from_slice(b"\r\n");
+    if !is_head {
+        buffer.extend_from_slice(text.as_bytes());
+    }
+}
+
+fn put_number(number: u64, buffer: &mut Vec<u8>) {
+    buffer.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// A field that the server has its own say in.
+enum OwnField {
+    Date,
+    Server,
+    Connection,
+    ContentLength,
+    /// About this hop alone.
+    OneHop,
+}
+
+impl OwnField {
+    fn of(name: &[u8]) -> Option<Self> {
+        // The length first: most fields are ruled out by it alone.
+        let (known, field): (&[u8], Self) = match name.len() {
+            2 => (b"te", Self::OneHop),
+            4 => (b"date", Self::Date),
+            6 => (b"server", Self::Server),
+            7 if name[0] | 0x20 == b't' => (b"trailer", Self::OneHop),
+            7 => (b"upgrade", Self::OneHop),
+            10 if name[0] | 0x20 == b'k' => (b"keep-alive", Self::OneHop),
+            10 => (b"connection", Self::Connection),
+            14 => (b"content-length", Self::ContentLength),
+            16 => (b"proxy-connection", Self::OneHop),
+            17 => (b"transfer-encoding", Self::OneHop),
+            _ => return None,
+        };
+        name.eq_ignore_ascii_case(known).then_some(field)
+    }
+}
+
+/// What Content-Length fields an application gave.
+enum Lengths {
+    None,
+    One(u64),
+    /// Not a number, or more than one: framing that can't be trusted.
+    Useless,
+}
+
+impl Lengths {
+    fn and(self, value: &[u8]) -> Self {
+        match (self, number(value)) {
+            (Self::None, Ok(length)) => Self::One(length),
+            _ => Self::Useless,
+        }
+    }
+}
+
+/// How an answer's body reaches the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// Not at all: HEAD, 1xx, 204, 304.
+    Bodiless,
+    /// So many bytes are left to send.
+    Length(u64),
+    /// The application gave more than it had announced.
+    Exceeded,
+    /// In chunks (RFC 9112 §7.1).
+    Chunked,
+    /// Until the connection closes.
+    UntilClose,
+}
+
+impl Framing {
+    /// How the answer to a request is framed, and the Content-Length to send along. `unknown` is how the protocol sends
+    /// a body whose length isn't known.
+    pub(super) fn choose(
+        status: u16,
+        is_head: bool,
+        told: &Told,
+        length: BodyLength,
+        unknown: Self,
+    ) -> (Self, Option<u64>) {
+        match (status, length) {
+            // RFC 9110 §8.6: none with these.
+            (100..=199 | 204, _) => (Self::Bodiless, None),
+            // The length that the body would have had, which only the application can know.
+            (304, _) => (Self::Bodiless, told.content_length),
+            _ if is_head => (Self::Bodiless, told.content_length),
+            // RFC 9110 §15.3.6: no content, but framed like any other.
+            (205, _) => (Self::Bodiless, Some(0)),
+            (_, BodyLength::Known(length)) => {
+                let announced = told.content_length.unwrap_or(length);
+                (Self::Length(announced), Some(announced))
+            }
+            (_, BodyLength::Unknown) => match told.content_length {
+                Some(announced) => (Self::Length(announced), Some(announced)),
+                None => (unknown, None),
+            },
+        }
+    }
+
+    /// Can more of the body be sent?
+    pub(super) fn wants_data(self) -> bool {
+        match self {
+            Self::Bodiless | Self::Length(0) | Self::Exceeded => false,
+            Self::Length(_) | Self::Chunked | Self::UntilClose => true,
+        }
+    }
+
+    /// Appends a part of the body.
+    pub(super) fn put(&mut self, mut data: Bytes, output: &mut Outbound) {
+        match self {
+            Self::Bodiless | Self::Exceeded => {}
+            Self::UntilClose => output.push(data),
+            Self::Chunked => put_chunk(data, output),
+            Self::Length(left) => {
+                let room = usize::try_from(*left).unwrap_or(usize::MAX);
+                let exceeded = data.len() > room;
+                data.truncate(room);
+                *left -= data.len() as u64;
+                output.push(data);
+                if exceeded {
+                    *self = Self::Exceeded;
+                }
+            }
+        }
+    }
+
+    /// Appends what ends the body.
+    ///
+    /// # Errors
+    ///
+    /// What was sent isn't what was announced.
+    pub(super) fn finish(self, output: &mut Outbound) -> Result<(), Cow<'static, str>> {
+        match self {
+            Self::Bodiless | Self::Length(0) | Self::UntilClose => Ok(()),
+            Self::Chunked => {
+                output.put(b"0\r\n\r\n");
+                Ok(())
+            }
+            Self::Length(left) => Err(format!("answer: {left} bytes short of its Content-Length").into()),
+            Self::Exceeded => Err("answer: longer than its Content-Length, the rest was dropped".into()),
+        }
+    }
+}
+
+fn put_chunk(data: Bytes, output: &mut Outbound) {
+    // An empty chunk would be the last one.
+    if data.is_empty() {
+        return;
+    }
+    output.put_with(|buffer| {
+        write!(buffer, "{:x}\r\n", data.len()).expect("a Vec takes whatever is written");
+    });
+    output.push(data);
+    output.put(b"\r\n");
+}

@@ -1,0 +1,229 @@
+//! The octets of HTTP: what a token, a field value, a target, a number, an authority may consist of.
+//!
+//! Questions only; what a violation costs is decided where the question is asked.
+
+use std::net::Ipv6Addr;
+use std::ops::Range;
+use std::str;
+
+/// The lower case of each byte of a token (RFC 9110 §5.6.2); 0 for a byte that no token has.
+static TOKEN_LOWER: [u8; 256] = {
+    let mut table = [0; 256];
+    let marks = b"!#$%&'*+-.^_`|~";
+    let mut at = 0;
+    while at < marks.len() {
+        table[marks[at] as usize] = marks[at];
+        at += 1;
+    }
+    let mut byte = 0;
+    while byte < 128 {
+        if (byte as u8).is_ascii_alphanumeric() {
+            table[byte] = (byte as u8).to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    table
+};
+
+/// The lower case of a byte of a token; 0 for one that no token has.
+pub(super) fn token_lower(byte: u8) -> u8 {
+    TOKEN_LOWER[usize::from(byte)]
+}
+
+/// May `byte` be part of a token?
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    token_lower(byte) != 0
+}
+
+/// Is it a token: not empty, no blanks, no delimiters?
+pub(super) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
+}
+
+/// A space or a tab: the only optional whitespace that HTTP knows (RFC 9110 §5.6.3).
+pub(super) fn is_blank(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t'
+}
+
+/// Where `bytes` without blanks on either side begin and end.
+pub(super) fn trim(bytes: &[u8]) -> Range<usize> {
+    let end = bytes
+        .iter()
+        .rposition(|&byte| !is_blank(byte))
+        .map_or(0, |last| last + 1);
+    let start = bytes[..end]
+        .iter()
+        .position(|&byte| !is_blank(byte))
+        .unwrap_or(end);
+    start..end
+}
+
+/// Is it free of control bytes (RFC 9110 §5.5)? Bytes from 0x80 on are allowed: they are opaque.
+pub(super) fn is_field_value(bytes: &[u8]) -> bool {
+    // No early exit: the loop without one becomes vector instructions, and nearly every value is good.
+    bytes.iter().fold(true, |good, &byte| good & is_value_byte(byte))
+}
+
+/// May `byte` be part of a field value?
+pub(super) fn is_value_byte(byte: u8) -> bool {
+    (byte >= 0x20 && byte != 0x7f) || byte == b'\t'
+}
+
+/// Is it visible ASCII without `#`? A fragment is never sent (RFC 9112 §3.2). What RFC 3986 would have escaped beyond that
+/// (`|`, `"`, `{`) is let through: browsers send it in queries.
+pub(super) fn is_target(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |good, &byte| {
+        good & byte.is_ascii_graphic() & (byte != b'#')
+    })
+}
+
+/// Why a number is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NumberError {
+    /// Something else than digits, or nothing.
+    Malformed,
+    /// More than 64 bits.
+    Overflow,
+}
+
+/// A decimal number of digits alone: no sign, no blanks, no list.
+pub(super) fn number(digits: &[u8]) -> Result<u64, NumberError> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(NumberError::Malformed);
+    }
+    digits
+        .iter()
+        .try_fold(0_u64, |value, digit| {
+            value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+        })
+        .ok_or(NumberError::Overflow)
+}
+
+/// The value of a hexadecimal digit.
+pub(super) fn hex_digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// The elements of a comma-separated list, trimmed; empty ones included.
+pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value
+        .split(|&byte| byte == b',')
+        .map(|element| &element[trim(element)])
+}
+
+/// Is it `host`, `host:port` or nothing (RFC 3986 §3.2 without userinfo)? A port has at most five digits.
+pub(super) fn is_authority(value: &[u8]) -> bool {
+    let after_host = match value {
+        [b'[', rest @ ..] => {
+            let Some(end) = memchr::memchr(b']', rest) else {
+                return false;
+            };
+            let literal = str::from_utf8(&rest[..end]).unwrap_or_default();
+            if literal.parse::<Ipv6Addr>().is_err() {
+                return false;
+            }
+            &rest[end + 1..]
+        }
+        _ => {
+            let end = memchr::memchr(b':', value).unwrap_or(value.len());
+            if !is_registered_name(&value[..end]) {
+                return false;
+            }
+            &value[end..]
+        }
+    };
+    match after_host {
+        [] => true,
+        [b':', port @ ..] => port.len() <= 5 && port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
+/// Is it a `reg-name` of RFC 3986 §3.2.2? An IPv4 address is one, too.
+fn is_registered_name(mut name: &[u8]) -> bool {
+    loop {
+        name = match name {
+            [] => return true,
+            [b'%', high, low, rest @ ..] if hex_digit(*high).is_some() && hex_digit(*low).is_some() => rest,
+            [byte, rest @ ..] if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte) => rest,
+            _ => return false,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_has_no_delimiters() {
+        assert!(is_token(b"X-Foo_1.2~"));
+        for bad in [
+            &b""[..],
+            b"a b",
+            b"a:",
+            b"a\"",
+            b"(a)",
+            b"a/b",
+            b"\xe4",
+            b"a\0",
+            b"[a]",
+            b"{a}",
+            b"a@b",
+        ] {
+            assert!(!is_token(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_has_digits_alone() {
+        assert_eq!(number(b"0"), Ok(0));
+        assert_eq!(number(b"18446744073709551615"), Ok(u64::MAX));
+        assert_eq!(number(b"18446744073709551616"), Err(NumberError::Overflow));
+        for bad in [&b""[..], b"+5", b"-1", b"0x5", b"1_0", b"5, 5", b" 5", b"5 "] {
+            assert_eq!(number(bad), Err(NumberError::Malformed), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_authority_is_a_host_and_perhaps_a_port() {
+        for good in [
+            &b""[..],
+            b"x",
+            b"example.org:8000",
+            b"127.0.0.1",
+            b"[::1]",
+            b"[::1]:80",
+            b"my_host",
+            b"a%20b",
+            b"x:",
+        ] {
+            assert!(is_authority(good), "{good:?}");
+        }
+        for bad in [
+            &b"a b"[..],
+            b"a/b",
+            b"u@h",
+            b"a:b",
+            b"a:1:2",
+            b"[::1",
+            b"[::1]x",
+            b"[x]",
+            b"::1",
+            b"a:123456",
+            b"\xc3\xa4",
+            b"a%2",
+            b"a\"",
+            b"a?",
+            b"a#",
+            b"a\\b",
+        ] {
+            assert!(!is_authority(bad), "{bad:?}");
+        }
+    }
+}
