@@ -144,7 +144,7 @@ impl Lengths {
 /// How an answer's body reaches the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// Not at all: HEAD, 1xx, 204, 304.
+    /// Not at all: HEAD, 1xx, 204, 205, 304.
     Bodiless,
     /// So many bytes are left to send.
     Length(u64),
