@@ -61,6 +61,16 @@ pub enum ProtocolKind {
     Uwsgi,
 }
 
+impl ProtocolKind {
+    /// Its name, as people know it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Uwsgi => "uwsgi",
+        }
+    }
+}
+
 /// How listening sockets are made.
 #[derive(Clone, Debug)]
 pub struct SocketOptions {

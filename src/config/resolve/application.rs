@@ -1,0 +1,229 @@
+//! The application and its interpreter.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Resolver, absolute};
+use crate::config::glob;
+use crate::config::host::FileKind;
+use crate::config::resolved::{ApplicationConfig, EnvironmentChange, Mount};
+use crate::config::said::Setting;
+
+impl<'a> Resolver<'a> {
+    /// The application. Relative paths start in `chdir`, as they do once the process has gone there.
+    pub(super) fn application(&mut self) -> Option<ApplicationConfig> {
+        let start = self.start_directory();
+        let chdir = self.directory("chdir", &start);
+        let base = chdir.clone().unwrap_or_else(|| start.clone());
+        // Where chdir is wrong, everything below it would be said to be missing too.
+        let is_based = chdir.is_some() || self.options.last("chdir").is_none();
+        let home = if is_based { self.home(&base, &start) } else { None };
+        let chdir2 = if is_based {
+            self.directory("chdir2", &base)
+        } else {
+            None
+        };
+        let (module, wsgi_file) = self.target();
+        let mounts = self.mounts();
+        let need_app = self.flag("need-app");
+        self.need_application(
+            need_app,
+            module.is_some() || wsgi_file.is_some() || !mounts.is_empty(),
+        );
+        let threads = self.count("threads");
+        self.remark_on_threads(threads);
+        let autoreload = self.number("py-autoreload");
+        Some(ApplicationConfig {
+            pythonpath: self.pythonpath(&base, is_based),
+            argv: self.argv(),
+            imports: self
+                .texts("import")
+                .iter()
+                .map(|setting| setting.value.clone())
+                .collect(),
+            callable: self.text("callable").map(|setting| setting.value.clone()),
+            manage_script_name: self.flag("manage-script-name"),
+            lazy: self.flag("lazy-apps"),
+            environment: self.environment(),
+            autoreload: autoreload.filter(|seconds| *seconds > 0).map(Duration::from_secs),
+            chdir,
+            chdir2,
+            home,
+            module,
+            wsgi_file,
+            mounts,
+            need_app,
+            threads: threads?,
+        })
+    }
+
+    /// Where relative paths start once the process has gone to `chdir`.
+    pub(super) fn directory_of_application(&self, application: &Option<ApplicationConfig>) -> PathBuf {
+        let chdir = application
+            .as_ref()
+            .and_then(|application| application.chdir.clone());
+        chdir.unwrap_or_else(|| self.start_directory())
+    }
+
+    /// The virtualenv: seen from `chdir`, as in uWSGI, or else from where the program was started.
+    fn home(&mut self, base: &Path, start: &Path) -> Option<PathBuf> {
+        let setting = self.text("home")?;
+        let paths = [absolute(base, &setting.value), absolute(start, &setting.value)];
+        let found = paths
+            .iter()
+            .find(|path| self.host.kind(path) == Some(FileKind::Directory));
+        if let Some(path) = found {
+            self.became(setting, path.display());
+            return Some(path.clone());
+        }
+        if paths[0] == paths[1] || self.host.kind(&paths[0]).is_some() {
+            self.must_be_directory(setting, &paths[0]);
+        } else {
+            let reason = format!(
+                "no such directory: neither {} nor {}",
+                paths[0].display(),
+                paths[1].display()
+            );
+            self.problems.error(&setting.origin, &setting.name, reason);
+        }
+        None
+    }
+
+    /// The module or the file, whichever was said last.
+    fn target(&mut self) -> (Option<String>, Option<PathBuf>) {
+        let module = self.text("module");
+        let file = self.text("wsgi-file");
+        if let (Some(module), Some(file)) = (module, file) {
+            let (used, dropped) = if module.place > file.place {
+                (module, file)
+            } else {
+                (file, module)
+            };
+            let reason = format!(
+                "there is also {} = {} ({}), which was said later and is used",
+                used.name, used.value, used.origin
+            );
+            self.problems.warn_about(dropped, reason);
+            self.became(dropped, format!("overridden by {}", used.origin));
+        }
+        let is_later = |setting: &Setting, other: Option<&Setting>| {
+            other.is_none_or(|other| setting.place > other.place)
+        };
+        (
+            module
+                .filter(|setting| is_later(setting, file))
+                .map(|setting| setting.value.clone()),
+            file.filter(|setting| is_later(setting, module))
+                .map(|setting| PathBuf::from(&setting.value)),
+        )
+    }
+
+    fn need_application(&mut self, need_app: bool, is_there: bool) {
+        if need_app && !is_there {
+            self.problems.error_at_large(
+                "no application: say which, e.g. module = config.wsgi in the file or --module config.wsgi \
+                 (need-app = false serves without one)",
+            );
+        }
+    }
+
+    fn remark_on_threads(&mut self, threads: Option<usize>) {
+        let more = threads.is_some_and(|threads| threads > 1);
+        if let Some(setting) = self.options.last("threads").filter(|_| more) {
+            let reason = "a worker handles one request at a time in this version: use processes for more";
+            self.problems.warn_about(setting, reason);
+        }
+    }
+
+    fn mounts(&mut self) -> Vec<Mount> {
+        let mut mounts: Vec<Mount> = Vec::new();
+        for setting in self.texts("mount") {
+            let mount = match mount(setting) {
+                Ok(mount) => mount,
+                Err(reason) => {
+                    self.problems.error(&setting.origin, &setting.name, reason);
+                    continue;
+                }
+            };
+            if let Some(other) = mounts.iter().find(|known| known.point == mount.point) {
+                let reason = format!("\"{}\" is taken by {} already", mount.point, other.origin);
+                self.problems.error(&setting.origin, &setting.name, reason);
+                continue;
+            }
+            mounts.push(mount);
+        }
+        mounts
+    }
+
+    fn pythonpath(&mut self, base: &Path, is_based: bool) -> Vec<PathBuf> {
+        let mut paths = Vec::new();
+        for setting in self.texts("pythonpath") {
+            let path = absolute(base, &setting.value);
+            self.became(setting, path.display());
+            let is_missing = !glob::is_pattern(&setting.value) && self.host.kind(&path).is_none();
+            if is_missing && is_based {
+                let reason = format!(
+                    "no such directory, Python will not find anything there: {}",
+                    path.display()
+                );
+                self.problems.warn_about(setting, reason);
+            }
+            paths.push(path);
+        }
+        paths
+    }
+
+    fn argv(&mut self) -> Vec<String> {
+        let words = self
+            .text("pyargv")
+            .map(|setting| setting.value.split_whitespace());
+        words
+            .map(|words| words.map(str::to_owned).collect())
+            .unwrap_or_default()
+    }
+
+    fn environment(&mut self) -> Vec<EnvironmentChange> {
+        let options = self.options;
+        let mut changes = Vec::new();
+        for setting in options.settings() {
+            let name = setting.definition.map(|known| known.name);
+            if !matches!(name, Some("env" | "unenv")) || !self.plain(setting) {
+                continue;
+            }
+            let is_set = name == Some("env");
+            match (is_set, setting.value.split_once('=')) {
+                (true, Some((name, value))) if !name.is_empty() => {
+                    changes.push(EnvironmentChange::Set(name.to_owned(), value.to_owned()));
+                }
+                (false, None) => changes.push(EnvironmentChange::Unset(setting.value.clone())),
+                (true, _) => {
+                    let reason = format!("not NAME=VALUE: \"{}\"", setting.value);
+                    self.problems.error(&setting.origin, &setting.name, reason);
+                }
+                (false, _) => {
+                    let reason = format!("not the name of a variable: \"{}\"", setting.value);
+                    self.problems.error(&setting.origin, &setting.name, reason);
+                }
+            }
+        }
+        changes
+    }
+}
+
+fn mount(setting: &Setting) -> Result<Mount, String> {
+    let Some((point, target)) = setting.value.split_once('=') else {
+        return Err(format!("not /POINT=TARGET: \"{}\"", setting.value));
+    };
+    let (point, target) = (point.trim(), target.trim());
+    if !point.is_empty() && !point.starts_with('/') {
+        return Err(format!("a mount point begins with a slash, \"{point}\" does not"));
+    }
+    if target.is_empty() {
+        return Err(format!("needs a module or a file behind {point}="));
+    }
+    Ok(Mount {
+        point: point.trim_end_matches('/').to_owned(),
+        target: target.to_owned(),
+        origin: setting.origin.to_string(),
+    })
+}

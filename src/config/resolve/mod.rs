@@ -1,0 +1,206 @@
+//! From [`Options`] to [`Config`]: values read by their kinds, paths made absolute, contradictions refused.
+//!
+//! A value that is overridden is not looked at: what the environment says wrongly does no harm once a file says it
+//! rightly.
+
+mod application;
+mod limits;
+mod processes;
+mod remarks;
+mod sockets;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::definition::{Definition, Kind};
+use super::host::{FileKind, Host};
+use super::problem::Problems;
+use super::resolved::Config;
+use super::said::{Options, Setting};
+use super::{table, value};
+
+/// What the options mean; and, by the place of a setting in them, what each became. `None` where something is wrong,
+/// which is told in `problems`.
+pub(super) fn resolve(
+    options: &Options,
+    host: &dyn Host,
+    problems: &mut Problems,
+) -> (Option<Config>, BTreeMap<usize, String>) {
+    let mut resolver = Resolver {
+        options,
+        host,
+        problems,
+        became: BTreeMap::new(),
+    };
+    let config = resolver.config();
+    let became = resolver.became;
+    (config.filter(|_| !problems.is_fatal()), became)
+}
+
+struct Resolver<'a> {
+    options: &'a Options,
+    host: &'a dyn Host,
+    problems: &'a mut Problems,
+    became: BTreeMap<usize, String>,
+}
+
+impl<'a> Resolver<'a> {
+    fn config(&mut self) -> Option<Config> {
+        self.remark();
+        let application = self.application();
+        let directory = self.directory_of_application(&application);
+        let listeners = self.listeners(&directory);
+        let sockets = self.socket_options();
+        let processes = self.processes(&directory);
+        let limits = self.limits();
+        let logging = self.logging();
+        Some(Config {
+            listeners,
+            sockets: sockets?,
+            application: application?,
+            processes: processes?,
+            limits: limits?,
+            logging: logging?,
+            warnings: Vec::new(),
+        })
+    }
+
+    /// Yes or no.
+    fn flag(&mut self, name: &str) -> bool {
+        let Some(setting) = self.options.last(name) else {
+            return value::boolean(definition(name).default).value;
+        };
+        let read = value::boolean(&setting.value);
+        self.note(setting, &read, read.value);
+        if let Some(remark) = &read.remark {
+            self.problems.warn_about(setting, remark);
+        }
+        read.value
+    }
+
+    /// A number in the limits of its definition; `None` if it is wrong, or neither said nor given a default.
+    fn number(&mut self, name: &str) -> Option<u64> {
+        let definition = definition(name);
+        let Kind::Number { least, most, .. } = definition.kind else {
+            unreachable!("{name} is defined as a number");
+        };
+        let Some(setting) = self.options.last(name) else {
+            let read = value::number(definition.default, least, most);
+            return read.ok().map(|read| read.value);
+        };
+        self.read(setting, value::number(&setting.value, least, most))
+    }
+
+    /// A number that fits the machine's own size.
+    fn count(&mut self, name: &str) -> Option<usize> {
+        self.number(name).and_then(|number| usize::try_from(number).ok())
+    }
+
+    /// What a reader of values made of a setting.
+    fn read<T: Clone + std::fmt::Display>(
+        &mut self,
+        setting: &'a Setting,
+        read: Result<value::Read<T>, String>,
+    ) -> Option<T> {
+        match read {
+            Ok(read) => {
+                self.note(setting, &read, &read.value);
+                Some(read.value)
+            }
+            Err(reason) => {
+                self.problems.error(&setting.origin, &setting.name, reason);
+                None
+            }
+        }
+    }
+
+    /// Text, as it was said.
+    fn text(&mut self, name: &str) -> Option<&'a Setting> {
+        let setting = self.options.last(name)?;
+        self.plain(setting).then_some(setting)
+    }
+
+    /// All texts of an option that repeats.
+    fn texts(&mut self, name: &str) -> Vec<&'a Setting> {
+        let options = self.options;
+        options.all(name).filter(|setting| self.plain(setting)).collect()
+    }
+
+    /// Checks text that stays as it is: there must be some, and what looks like a comment in it is remarked on.
+    fn plain(&mut self, setting: &Setting) -> bool {
+        if setting.value.is_empty() {
+            let of = setting.definition.map_or("", |known| known.kind.value_name());
+            let reason = format!("needs a value, {of}");
+            self.problems.error(&setting.origin, &setting.name, reason);
+            return false;
+        }
+        if value::seems_to_end_in_comment(&setting.value) {
+            let reason =
+                "the comment behind the value is a part of it, as in uWSGI: give it a line of its own";
+            self.problems.warn_about(setting, reason);
+        }
+        true
+    }
+
+    /// The path of a file that will be written, made absolute from `base`.
+    fn written_file(&mut self, name: &str, base: &Path) -> Option<PathBuf> {
+        let setting = self.text(name)?;
+        let path = absolute(base, &setting.value);
+        if self.host.kind(&path) == Some(FileKind::Directory) {
+            let reason = format!("is a directory: {}", path.display());
+            self.problems.error(&setting.origin, &setting.name, reason);
+        }
+        self.became(setting, path.display());
+        Some(path)
+    }
+
+    /// A directory that must be there.
+    fn directory(&mut self, name: &str, base: &Path) -> Option<PathBuf> {
+        let setting = self.text(name)?;
+        let path = absolute(base, &setting.value);
+        self.became(setting, path.display());
+        self.must_be_directory(setting, &path).then_some(path)
+    }
+
+    fn must_be_directory(&mut self, setting: &Setting, path: &Path) -> bool {
+        let reason = match self.host.kind(path) {
+            Some(FileKind::Directory) => return true,
+            Some(_) => format!("not a directory: {}", path.display()),
+            None if setting.value.starts_with('~') => {
+                format!(
+                    "no such directory: {}; ~ stands for nothing here, write $(HOME)",
+                    setting.value
+                )
+            }
+            None => format!("no such directory: {}", path.display()),
+        };
+        self.problems.error(&setting.origin, &setting.name, reason);
+        false
+    }
+
+    fn note<T>(&mut self, setting: &Setting, read: &value::Read<T>, value: impl std::fmt::Display) {
+        self.became(setting, value);
+        if read.comment_cut {
+            self.problems.comment_cut(setting);
+        }
+    }
+
+    /// Keeps what a setting became, for `--show-config`.
+    fn became(&mut self, setting: &Setting, value: impl std::fmt::Display) {
+        self.became.insert(setting.place, value.to_string());
+    }
+
+    /// Where the program was started.
+    fn start_directory(&self) -> PathBuf {
+        self.host.facts().directory.clone()
+    }
+}
+
+fn definition(name: &str) -> &'static Definition {
+    table::find(name).expect("only names of the table are asked for")
+}
+
+/// `path` seen from `base`, without `.` and double slashes.
+fn absolute(base: &Path, path: &str) -> PathBuf {
+    base.join(path).components().collect()
+}

@@ -1,0 +1,75 @@
+//! Processes, privileges, titles.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::Resolver;
+use crate::config::resolved::{ProcessConfig, ProcnameConfig};
+use crate::config::value;
+
+impl Resolver<'_> {
+    /// Processes. What is written once the process has gone to `directory` starts there, the rest where the program
+    /// was started.
+    pub(super) fn processes(&mut self, directory: &Path) -> Option<ProcessConfig> {
+        let start = self.start_directory();
+        let master = self.flag("master");
+        let workers = self.count("processes");
+        self.refuse_workers_without_master(master, workers);
+        let umask = self.umask();
+        let mercy = self.number("worker-reload-mercy");
+        Some(ProcessConfig {
+            master,
+            uid: self.text("uid").map(|setting| setting.value.clone()),
+            gid: self.text("gid").map(|setting| setting.value.clone()),
+            umask,
+            pidfile: self.written_file("pidfile", &start),
+            safe_pidfile: self.written_file("safe-pidfile", directory),
+            daemonize: self.written_file("daemonize", &start),
+            die_on_term: self.flag("die-on-term"),
+            procname: self.procname(),
+            workers: workers?,
+            worker_reload_mercy: Duration::from_secs(mercy?),
+        })
+    }
+
+    fn refuse_workers_without_master(&mut self, master: bool, workers: Option<usize>) {
+        let many = workers.filter(|workers| *workers > 1 && !master);
+        let (Some(workers), Some(setting)) = (many, self.options.last("processes")) else {
+            return;
+        };
+        let off = self
+            .options
+            .last("master")
+            .map(|setting| setting.origin.to_string());
+        let reason = format!(
+            "{workers} workers need a master, and {} turns it off: drop that, or say processes = 1",
+            off.unwrap_or_default()
+        );
+        self.problems.error(&setting.origin, &setting.name, reason);
+    }
+
+    fn umask(&mut self) -> Option<u32> {
+        let setting = self.options.last("umask")?;
+        let mask = self.read(setting, value::octal(&setting.value))?;
+        self.became(setting, format!("{mask:03o}"));
+        Some(mask)
+    }
+
+    fn procname(&mut self) -> ProcnameConfig {
+        let mut text = |name| self.text(name).map(|setting| setting.value.clone());
+        let (name, master) = (text("procname"), text("procname-master"));
+        let (plain, spaced) = (text("procname-prefix"), text("procname-prefix-spaced"));
+        let append = text("procname-append").unwrap_or_default();
+        let prefix = match (spaced, plain) {
+            (Some(spaced), _) => format!("{spaced} "),
+            (None, plain) => plain.unwrap_or_default(),
+        };
+        ProcnameConfig {
+            auto: self.flag("auto-procname"),
+            name,
+            master,
+            prefix,
+            append,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What is told about options that change nothing, and about those that only speak.
+
+use std::collections::BTreeMap;
+
+use super::Resolver;
+use crate::config::definition::Status;
+use crate::config::said::Setting;
+use crate::config::{plugins, value};
+
+/// What uWSGI's users write to make TERM stop gracefully.
+const GRACEFUL_TERM: &str = "unix_signal:15 gracefully_kill_them_all";
+
+impl Resolver<'_> {
+    /// Tells of options that are ignored, each once, and of plug-ins that are not built in.
+    pub(super) fn remark(&mut self) {
+        let options = self.options;
+        let mut by_name: BTreeMap<&str, Vec<&Setting>> = BTreeMap::new();
+        for setting in options.settings() {
+            if let Some(known) = setting.definition {
+                by_name.entry(known.name).or_default().push(setting);
+            }
+        }
+        for (name, settings) in by_name {
+            let (first, others) = (settings[0], settings.len() - 1);
+            let again = match others {
+                0 => String::new(),
+                _ => format!(" (said {} times)", others + 1),
+            };
+            match first.definition.map(|known| known.status) {
+                Some(Status::NotYet) if self.is_graceful_term(first) && others == 0 => {
+                    let reason = format!("{name} is not needed and ignored: TERM stops gracefully anyway");
+                    self.problems.warn(&first.origin, "", reason);
+                }
+                Some(Status::NotYet) => {
+                    let reason = format!("{name} is not supported yet, it is ignored{again}");
+                    self.problems.warn(&first.origin, "", reason);
+                }
+                Some(Status::Unneeded(why)) => {
+                    let reason = format!("{name} is not needed and ignored: {why}");
+                    self.problems.warn(&first.origin, "", reason);
+                }
+                Some(Status::Always(why)) => self.remark_on_always(name, why),
+                _ => {}
+            }
+        }
+        self.remark_on_plugins();
+        for setting in options.all("print") {
+            self.problems.warn(&setting.origin, "", &setting.value);
+        }
+    }
+
+    fn is_graceful_term(&self, setting: &Setting) -> bool {
+        let (text, _) = value::without_comment(&setting.value);
+        text == GRACEFUL_TERM
+    }
+
+    fn remark_on_always(&mut self, name: &str, why: &str) {
+        if !self.flag(name)
+            && let Some(setting) = self.options.last(name)
+        {
+            self.problems
+                .warn_about(setting, format!("cannot be turned off: {why}"));
+            self.became(setting, "true");
+        }
+    }
+
+    fn remark_on_plugins(&mut self) {
+        let options = self.options;
+        for setting in options.all("plugin") {
+            let (names, _) = value::without_comment(&setting.value);
+            let missing: Vec<&str> = names
+                .split(',')
+                .map(str::trim)
+                .filter(|name| !name.is_empty() && !plugins::is_built_in(name))
+                .collect();
+            if !missing.is_empty() {
+                let reason = format!("not built in, it is ignored: {}", missing.join(", "));
+                self.problems.warn_about(setting, reason);
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Processes, privileges, signals.
+
+use crate::config::definition::{Definition, Kind, Theme};
+
+const fn option(name: &'static str, kind: Kind, help: &'static str) -> Definition {
+    Definition::new(name, kind, Theme::Processes, help)
+}
+
+pub(super) const OPTIONS: &[Definition] = &[
+    option(
+        "master",
+        Kind::Flag,
+        "a process that starts, watches and reloads the workers",
+    )
+    .short('M')
+    .default("true")
+    .unlike("false"),
+    option(
+        "processes",
+        Kind::Number {
+            least: 1,
+            most: 10_000,
+            unit: "N",
+        },
+        "worker processes",
+    )
+    .aliases(&["workers"])
+    .short('p')
+    .default("1"),
+    option(
+        "threads",
+        Kind::Number {
+            least: 1,
+            most: 1024,
+            unit: "N",
+        },
+        "requests that a worker handles at a time",
+    )
+    .default("1"),
+    option(
+        "uid",
+        Kind::Text("USER"),
+        "run as this user once the sockets are open",
+    ),
+    option(
+        "gid",
+        Kind::Text("GROUP"),
+        "run as this group once the sockets are open",
+    ),
+    option("umask", Kind::Octal, "mask of the modes of new files"),
+    option("pidfile", Kind::File, "write the master's pid here at start"),
+    option(
+        "safe-pidfile",
+        Kind::File,
+        "write the master's pid here once everything is up",
+    ),
+    option(
+        "vacuum",
+        Kind::Flag,
+        "remove unix sockets and pid files at the end",
+    )
+    .default("false"),
+    option(
+        "daemonize",
+        Kind::File,
+        "leave the terminal and write the log to this file",
+    )
+    .short('d'),
+    option(
+        "die-on-term",
+        Kind::Flag,
+        "TERM stops gracefully; if false it reloads at once, as in uWSGI",
+    )
+    .default("true")
+    .unlike("false"),
+    option(
+        "worker-reload-mercy",
+        Kind::Number {
+            least: 1,
+            most: 86_400,
+            unit: "SECONDS",
+        },
+        "how long a worker that was asked to leave may take before it is killed",
+    )
+    .default("60"),
+    option(
+        "auto-procname",
+        Kind::Flag,
+        "show what each process is in its title",
+    )
+    .default("false"),
+    option("procname", Kind::Text("TITLE"), "title of every process"),
+    option("procname-master", Kind::Text("TITLE"), "title of the master"),
+    option(
+        "procname-prefix",
+        Kind::Text("TEXT"),
+        "put this in front of every title",
+    ),
+    option(
+        "procname-prefix-spaced",
+        Kind::Text("TEXT"),
+        "the same, followed by a blank",
+    ),
+    option(
+        "procname-append",
+        Kind::Text("TEXT"),
+        "put this behind every title",
+    ),
+];

@@ -1,0 +1,89 @@
+//! Options of uWSGI that nothing is lost without: accepted, ignored, and the reason said in one line.
+
+use crate::config::definition::{Definition, Kind, Theme};
+
+const fn flag(name: &'static str, theme: Theme, reason: &'static str) -> Definition {
+    Definition::unneeded(name, Kind::Flag, theme, reason)
+}
+
+const fn text(name: &'static str, theme: Theme, reason: &'static str) -> Definition {
+    Definition::unneeded(name, Kind::Text("VALUE"), theme, reason)
+}
+
+const fn optional(name: &'static str, theme: Theme, reason: &'static str) -> Definition {
+    Definition::unneeded(name, Kind::OptionalText("VALUE"), theme, reason)
+}
+
+const FORK: &str = "Python is always told about forks";
+const LEAVING_CLIENT: &str = "a client that goes away is no error and raises nothing in the application";
+const COMPLETE_BODY: &str = "the application is called when the body is complete";
+const NO_ROUTER: &str = "the workers speak HTTP themselves, there is no router process";
+
+pub(super) const OPTIONS: &[Definition] = &[
+    flag(
+        "thunder-lock",
+        Theme::Sockets,
+        "the kernel wakes one worker for each connection",
+    ),
+    flag("no-defer-accept", Theme::Sockets, "TCP_DEFER_ACCEPT is not used"),
+    optional(
+        "http-keepalive",
+        Theme::Sockets,
+        "connections are kept alive anyway",
+    ),
+    flag(
+        "http-auto-chunked",
+        Theme::Sockets,
+        "answers without a length are chunked anyway",
+    ),
+    flag(
+        "http-chunked-input",
+        Theme::Sockets,
+        "chunked bodies are decoded anyway",
+    ),
+    flag(
+        "http-raw-body",
+        Theme::Sockets,
+        "chunked bodies are decoded anyway",
+    ),
+    text("http-processes", Theme::Sockets, NO_ROUTER).aliases(&["http-workers"]),
+    text("http-events", Theme::Sockets, NO_ROUTER),
+    flag("close-on-exec", Theme::Sockets, "no descriptor survives an exec"),
+    flag("close-on-exec2", Theme::Sockets, "no descriptor survives an exec"),
+    text("post-buffering", Theme::Limits, COMPLETE_BODY),
+    text("post-buffering-bufsize", Theme::Limits, COMPLETE_BODY),
+    flag("ignore-sigpipe", Theme::Logging, LEAVING_CLIENT),
+    flag("ignore-write-errors", Theme::Logging, LEAVING_CLIENT),
+    flag("disable-write-exception", Theme::Logging, LEAVING_CLIENT),
+    flag("write-errors-exception-only", Theme::Logging, LEAVING_CLIENT),
+    text("write-errors-tolerance", Theme::Logging, LEAVING_CLIENT),
+    flag("log-master", Theme::Logging, "all processes write to one log"),
+    flag(
+        "no-orphans",
+        Theme::Processes,
+        "workers leave when the master is gone",
+    ),
+    flag(
+        "lazy",
+        Theme::Processes,
+        "obsolete in uWSGI too: lazy-apps is what it has become",
+    ),
+    text(
+        "offload-threads",
+        Theme::Processes,
+        "sending never holds a worker up",
+    ),
+    flag("py-call-osafterfork", Theme::Application, FORK),
+    flag("py-call-uwsgi-fork-hooks", Theme::Application, FORK),
+    text(
+        "wsgi-env-behaviour",
+        Theme::Application,
+        "every request has an environ of its own",
+    )
+    .aliases(&["wsgi-env-behavior"]),
+    text("plugins-dir", Theme::Files, "all plug-ins are built in")
+        .aliases(&["plugin-dir"])
+        .repeats(),
+    flag("autoload", Theme::Files, "all plug-ins are built in"),
+    text("binary-path", Theme::Files, "the program knows where it is"),
+];
