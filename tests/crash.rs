@@ -1,0 +1,105 @@
+//! Workers that are killed while clients ask: only what was in their hands is lost.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::support::load::{Load, Lost};
+use crate::support::process;
+use crate::support::{Server, soon};
+
+/// Answers the pid of the worker.
+const WHO: &str = "import os\n\
+    def application(environ, start_response):\n\
+    \x20   start_response('200 OK', [('Content-Type', 'text/plain')])\n\
+    \x20   return [b'%d' % os.getpid()]\n";
+
+/// Was that lost through the death of the worker that held it?
+fn is_explained(lost: &Lost, deaths: &[(Instant, i32)]) -> bool {
+    deaths.iter().any(|&(at, pid)| {
+        let held = lost.previous.is_none_or(|previous| previous == pid as u64);
+        held && lost.sent <= at + Duration::from_millis(200) && at <= lost.noticed
+    })
+}
+
+#[test]
+fn a_killed_worker_takes_only_its_own_requests_with_it() {
+    let ini = "http = 127.0.0.1:0\nmodule = app\nprocesses = 2\ndisable-logging = true\n";
+    let server = Server::new().app(WHO).ini(ini).start();
+    assert_eq!(server.workers().len(), 2);
+    let size = server.family().len();
+    let load = Load::start(server.port(), 4, 4);
+    let mut deaths = Vec::new();
+    for round in 0..8 {
+        load.wait_for(100);
+        let victim = server.workers()[round % 2];
+        let at = Instant::now();
+        process::signal(victim, Signal::SIGKILL);
+        deaths.push((at, victim));
+        soon("it is dead", || !process::is_alive(victim));
+        soon("another is there", || server.family().len() == size);
+        let absence = at.elapsed();
+        assert!(
+            absence < Duration::from_secs(1),
+            "back after {absence:?}\n{}",
+            server.log()
+        );
+        soon("it is a worker", || server.workers().len() == 2);
+        // Deaths far apart are accidents; a back-off is for those that follow each other.
+        std::thread::sleep(Duration::from_millis(1200));
+    }
+    let report = load.finish();
+    let unexplained: Vec<_> = report
+        .lost
+        .iter()
+        .filter(|lost| !is_explained(lost, &deaths))
+        .collect();
+    assert!(
+        unexplained.is_empty(),
+        "{unexplained:#?}\n{deaths:?}\n{}",
+        server.log()
+    );
+    assert!(
+        report.lost.len() <= 8 * deaths.len(),
+        "{} lost",
+        report.lost.len()
+    );
+    assert!(report.answered.len() > 1000);
+}
+
+#[test]
+fn the_log_says_which_worker_died_of_what_serving_what() {
+    let server = Server::new().ini("http = 127.0.0.1:0\nmodule = app\n").start();
+    let pid = server.get("/pid").text().to_owned();
+    let mut connection = server.connect();
+    connection.send("GET /die/9 HTTP/1.1\r\nHost: example.org\r\n\r\n");
+    connection.assert_closed();
+    server.wait_for_log(&["worker 1", &pid, "signal 9", "GET /die/9"]);
+    assert_eq!(server.get("/").text(), "hello\n");
+}
+
+#[test]
+fn a_worker_that_exits_by_itself_is_replaced() {
+    let server = Server::new().ini("http = 127.0.0.1:0\nmodule = app\n").start();
+    let pid = server.get("/pid").text().to_owned();
+    let mut connection = server.connect();
+    connection.send("GET /exit/3 HTTP/1.1\r\nHost: example.org\r\n\r\n");
+    connection.assert_closed();
+    server.wait_for_log(&["worker 1", &pid, "3"]);
+    assert_ne!(server.get("/pid").text(), pid);
+}
+
+#[test]
+fn a_worker_that_dies_at_every_request_is_not_respawned_without_pause() {
+    let server = Server::new().ini("http = 127.0.0.1:0\nmodule = app\n").start();
+    let deadline = Instant::now() + Duration::from_secs(4);
+    let mut deaths = 0;
+    while Instant::now() < deadline {
+        let mut connection = server.connect();
+        connection.send("GET /exit/1 HTTP/1.1\r\nHost: example.org\r\n\r\n");
+        connection.assert_closed();
+        deaths += 1;
+    }
+    assert!(deaths < 100, "{deaths} deaths in four seconds");
+    assert_eq!(server.get("/").text(), "hello\n");
+}

@@ -1,0 +1,24 @@
+//! Black-box tests: the real program, real sockets, real nginx, real frameworks. One file a theme; what they share is
+//! in `support`.
+//!
+//! `tests/run` runs them with everything they need. By themselves (`cargo test --test black_box`) those that need
+//! nginx or the frameworks' virtualenv say so and pass.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that is surprised should stop and say where"
+)]
+
+mod command_line;
+mod crash;
+mod examples;
+mod frameworks;
+mod http;
+mod nginx;
+mod reload;
+mod signals;
+mod support;
+mod trouble;
+mod uwsgi;
+mod wsgi;

@@ -1,0 +1,232 @@
+//! Reloads while clients ask: nothing is lost, nothing old is served when the new is there, nothing broken ever.
+
+use std::ops::RangeInclusive;
+use std::time::Instant;
+
+use nix::sys::signal::Signal;
+
+use crate::support::load::{Answered, Load, Report};
+use crate::support::{Running, Server, eventually, soon};
+
+const INI: &str = "http = 127.0.0.1:0\nmodule = app\nprocesses = 2\ndisable-logging = true\n";
+
+/// An application that answers its generation and says once when it is imported.
+fn generation(number: u64) -> String {
+    format!(
+        "print('imported generation {number}.', flush=True)\n\
+         def application(environ, start_response):\n\
+         \x20   start_response('200 OK', [('Content-Type', 'text/plain')])\n\
+         \x20   return [b'{number}']\n"
+    )
+}
+
+/// What may be answered from a moment on.
+struct Period {
+    from: Instant,
+    allowed: RangeInclusive<u64>,
+}
+
+/// Reloads a server, again and again, and remembers what had to be answered when.
+struct Reloader {
+    server: Running,
+    processes: usize,
+    current: u64,
+    periods: Vec<Period>,
+}
+
+impl Reloader {
+    fn start() -> Self {
+        let server = Server::new().app(&generation(1)).ini(INI).start();
+        assert_eq!(server.get("/").text(), "1");
+        let periods = vec![Period {
+            from: Instant::now(),
+            allowed: 1..=1,
+        }];
+        Self {
+            processes: server.family().len(),
+            server,
+            current: 1,
+            periods,
+        }
+    }
+
+    fn expect_from_now(&mut self, allowed: RangeInclusive<u64>) {
+        self.periods.push(Period {
+            from: Instant::now(),
+            allowed,
+        });
+    }
+
+    /// Asks for a reload, and waits until it is over and the processes of the old generation are gone.
+    fn reload(&mut self, ask: fn(&Running)) {
+        let ready = self.server.times_ready();
+        ask(&self.server);
+        self.server.wait_until_ready(ready + 1);
+        let processes = self.processes;
+        soon("one generation is left", || {
+            self.server.family().len() == processes
+        });
+        assert_eq!(
+            self.server.times_ready(),
+            ready + 1,
+            "more than one reload:\n{}",
+            self.server.log()
+        );
+    }
+
+    fn deploy(&mut self, ask: fn(&Running)) {
+        let next = self.current + 1;
+        self.server.write("app.py", generation(next));
+        self.expect_from_now(self.current..=next);
+        self.reload(ask);
+        self.current = next;
+        self.expect_from_now(next..=next);
+        let imported = format!("imported generation {next}.");
+        assert_eq!(self.server.count_log(&imported), 1, "{}", self.server.log());
+    }
+
+    fn deploy_broken(&mut self, ask: fn(&Running)) {
+        let failures = self.server.count_log("SyntaxError");
+        self.server.write("app.py", "def application(:\n");
+        self.reload(ask);
+        soon("the traceback is in the log", || {
+            self.server.count_log("SyntaxError") > failures
+        });
+        assert_eq!(self.server.get("/").text(), self.current.to_string());
+    }
+
+    fn allowed(&self, at: Instant) -> &RangeInclusive<u64> {
+        let period = self.periods.iter().rev().find(|period| period.from <= at);
+        &period.unwrap_or(&self.periods[0]).allowed
+    }
+
+    /// Was that answer one that could be given when it was?
+    fn is_right(&self, answer: &Answered) -> bool {
+        let (oldest, newest) = (
+            self.allowed(answer.sent).start(),
+            self.allowed(answer.received).end(),
+        );
+        (*oldest..=*newest).contains(&answer.value)
+    }
+
+    fn check(&self, report: &Report) {
+        assert!(
+            report.lost.is_empty(),
+            "lost {:#?}\n{}",
+            report.lost,
+            self.server.log()
+        );
+        let wrong: Vec<_> = report
+            .answered
+            .iter()
+            .filter(|answer| !self.is_right(answer))
+            .collect();
+        assert!(wrong.is_empty(), "answered by the wrong generation: {wrong:#?}");
+        assert!(
+            report.answered.len() > 1000,
+            "hardly any load: {}",
+            report.answered.len()
+        );
+    }
+}
+
+/// 20 good deploys and 5 broken ones in between, with 8 clients.
+fn twenty_reloads(ask: fn(&Running)) {
+    let mut reloader = Reloader::start();
+    let load = Load::start(reloader.server.port(), 4, 4);
+    for round in 1..=20 {
+        load.wait_for(40);
+        reloader.deploy(ask);
+        if round % 4 == 0 {
+            load.wait_for(40);
+            reloader.deploy_broken(ask);
+        }
+    }
+    load.wait_for(40);
+    let report = load.finish();
+    reloader.check(&report);
+}
+
+#[test]
+fn reloads_by_hup_to_the_master_lose_nothing() {
+    twenty_reloads(|server| server.signal(Signal::SIGHUP));
+}
+
+#[test]
+fn reloads_by_hup_to_every_process_lose_nothing() {
+    twenty_reloads(|server| server.signal_all(Signal::SIGHUP));
+}
+
+#[test]
+fn the_old_generation_serves_while_the_new_one_is_imported() {
+    let slow = format!("import time; time.sleep(1.5)\n{}", generation(2));
+    let server = Server::new().app(&generation(1)).ini(INI).start();
+    server.write("app.py", slow);
+    let ready = server.times_ready();
+    server.signal(Signal::SIGHUP);
+    let mut answers = Vec::new();
+    while server.times_ready() == ready {
+        answers.push(server.get("/").text().to_owned());
+    }
+    let old = answers.iter().filter(|answer| *answer == "1").count();
+    // It was there for the whole of the import, not just at its start.
+    assert!(old > 50, "{answers:?}");
+    soon("the new generation", || server.get("/").text() == "2");
+}
+
+#[test]
+fn a_request_in_hand_is_finished_by_the_generation_that_took_it() {
+    let server = Server::new().ini("http = 127.0.0.1:0\nmodule = app\n").start();
+    let old = server.get("/pid").text().to_owned();
+    let mut slow = server.connect();
+    slow.send("GET /stream/20/10/0.1 HTTP/1.1\r\nHost: example.org\r\n\r\n");
+    assert_eq!(slow.head().unwrap().status, 200);
+    server.reload();
+    eventually("the new generation", || {
+        (server.get("/pid").text() != old).then_some(())
+    });
+    let mut received = Vec::new();
+    while let Some(chunk) = slow.chunk().unwrap() {
+        received.extend_from_slice(&chunk);
+    }
+    assert_eq!(received.len(), 200);
+}
+
+#[test]
+fn a_reload_that_fails_leaves_the_broken_generation_no_process() {
+    let server = Server::new().app(&generation(1)).ini(INI).start();
+    let before = server.family();
+    server.write("app.py", "raise RuntimeError('not today')\n");
+    server.reload();
+    server.wait_for_log(&["RuntimeError: not today"]);
+    soon("only the old generation is left", || server.family() == before);
+    assert_eq!(server.get("/").text(), "1");
+}
+
+#[test]
+fn a_reload_with_a_broken_ini_keeps_the_old_one() {
+    let server = Server::new().app(&generation(1)).ini(INI).start();
+    server.write(
+        "uwsgi.ini",
+        "[uwsgi]\nhttp = 127.0.0.1:0\nmodule = app\nprocesses = many\n",
+    );
+    server.reload();
+    server.wait_for_log(&["uwsgi.ini:4", "processes", "many"]);
+    assert_eq!(server.get("/").text(), "1");
+}
+
+#[test]
+fn a_reload_reads_the_ini_again() {
+    let server = Server::new()
+        .app(&generation(1))
+        .file("other.py", generation(7))
+        .ini(INI)
+        .start();
+    assert_eq!(server.get("/").text(), "1");
+    server.write(
+        "uwsgi.ini",
+        "[uwsgi]\nhttp = 127.0.0.1:0\nmodule = other\nprocesses = 2\n",
+    );
+    server.reload();
+    soon("the other module", || server.get("/").text() == "7");
+}

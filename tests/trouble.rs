@@ -1,0 +1,227 @@
+//! What people get wrong, and what they are told: one sentence with the place, the reason and the way out, a status
+//! that scripts can see, and nothing left running.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::Command;
+
+use crate::support::server::assert_line;
+use crate::support::{HTTP, Server, venv};
+
+/// The status of a server whose application can't be loaded (`need-app`), as uWSGI's.
+const NO_APPLICATION: i32 = 22;
+
+#[test]
+fn a_port_in_use() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let finished = Server::new()
+        .ini(&format!("http = {address}\nmodule = app\n"))
+        .run();
+    finished.assert_refused(1, &["uwsgi.ini:2: ", &address, "in use"]);
+}
+
+#[test]
+fn a_port_that_is_none() {
+    for port in ["70000", "eighty"] {
+        let finished = Server::new()
+            .ini(&format!("http = 127.0.0.1:{port}\nmodule = app\n"))
+            .run();
+        finished.assert_refused(1, &["uwsgi.ini:2: ", "http", port]);
+    }
+}
+
+#[test]
+fn an_address_that_is_not_this_machines() {
+    let finished = Server::new().ini("http = 192.0.2.1:8000\nmodule = app\n").run();
+    finished.assert_refused(1, &["uwsgi.ini:2: ", "192.0.2.1:8000"]);
+}
+
+#[test]
+fn a_unix_socket_in_a_directory_that_is_missing() {
+    let finished = Server::new()
+        .ini("socket = %dmissing/app.sock\nmodule = app\n")
+        .run();
+    finished.assert_refused(1, &["uwsgi.ini:2: ", "missing/app.sock"]);
+}
+
+#[test]
+fn a_socket_file_left_behind_is_no_trouble() {
+    let server = Server::new();
+    // A listener that is gone leaves its file.
+    drop(std::os::unix::net::UnixListener::bind(server.path().join("app.sock")).unwrap());
+    let server = server.ini("http = %dapp.sock\nmodule = app\n").start();
+    assert_eq!(server.connect_unix("app.sock").get("/").text(), "hello\n");
+}
+
+#[test]
+fn a_module_that_is_missing() {
+    let finished = Server::new()
+        .ini("http = 127.0.0.1:0\nmodule = nowhere.wsgi\n")
+        .run();
+    finished.assert_refused(NO_APPLICATION, &["nowhere"]);
+}
+
+#[test]
+fn a_file_that_is_missing() {
+    let finished = Server::new()
+        .ini("http = 127.0.0.1:0\nwsgi-file = nowhere.py\n")
+        .run();
+    finished.assert_refused(NO_APPLICATION, &["nowhere.py"]);
+}
+
+#[test]
+fn a_syntax_error_at_import() {
+    let finished = Server::new().app("def application(:\n").ini(HTTP).run();
+    finished.assert_refused(NO_APPLICATION, &["SyntaxError"]);
+    assert_line(&finished.log, &["app.py", "line 1"]);
+}
+
+#[test]
+fn an_exception_at_import() {
+    let finished = Server::new()
+        .app("def load():\n    raise KeyError('SECRET_KEY')\nload()\n")
+        .ini(HTTP)
+        .run();
+    finished.assert_refused(NO_APPLICATION, &["KeyError: 'SECRET_KEY'"]);
+    assert_line(&finished.log, &["app.py", "line 2", "in load"]);
+}
+
+#[test]
+fn an_exit_at_import_keeps_its_status() {
+    let finished = Server::new().app("import sys\nsys.exit(7)\n").ini(HTTP).run();
+    assert_eq!(finished.status.code(), Some(7), "{}", finished.log);
+    finished.assert_nothing_left();
+}
+
+#[test]
+fn a_module_without_application() {
+    let finished = Server::new().app("app = 1\n").ini(HTTP).run();
+    finished.assert_refused(NO_APPLICATION, &["app", "application", "callable"]);
+}
+
+#[test]
+fn an_application_that_cannot_be_called() {
+    let finished = Server::new().app("application = 'text'\n").ini(HTTP).run();
+    finished.assert_refused(NO_APPLICATION, &["application", "callable"]);
+}
+
+#[test]
+fn no_application_at_all_is_served_where_none_is_needed() {
+    let server = Server::new()
+        .ini("http = 127.0.0.1:0\nmodule = nowhere\nneed-app = false\n")
+        .start();
+    let status = server.get("/").status;
+    assert!(status >= 500, "{status}");
+}
+
+#[test]
+fn a_home_that_is_missing() {
+    let finished = Server::new().ini(&format!("{HTTP}home = %dnowhere\n")).run();
+    finished.assert_refused(1, &["uwsgi.ini:4: ", "home", "nowhere"]);
+}
+
+#[test]
+fn a_home_that_is_no_virtualenv() {
+    let finished = Server::new()
+        .file("venv/readme", "")
+        .ini(&format!("{HTTP}home = %dvenv\n"))
+        .run();
+    finished.assert_refused(1, &["home", "venv"]);
+}
+
+#[test]
+fn a_home_of_another_python() {
+    let Some(home) = venv::frameworks() else { return };
+    let ours = venv::version(&home.join("bin/python")).unwrap();
+    let Some((program, theirs)) = venv::other_python(&ours) else {
+        eprintln!("skipped: every Python of this machine is {ours}");
+        return;
+    };
+    let server = Server::new();
+    let made = Command::new(program)
+        .args(["-m", "venv", "--without-pip", "venv"])
+        .current_dir(server.path())
+        .status();
+    if !made.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: Python {theirs} cannot make a virtualenv");
+        return;
+    }
+    let finished = server.ini(&format!("{HTTP}home = %dvenv\n")).run();
+    finished.assert_refused(1, &["venv", &ours, &theirs]);
+}
+
+#[test]
+fn a_directory_to_change_to_that_is_missing() {
+    let finished = Server::new().ini(&format!("{HTTP}chdir = %dnowhere\n")).run();
+    finished.assert_refused(1, &["uwsgi.ini:4: ", "chdir", "nowhere"]);
+}
+
+#[test]
+fn an_ini_that_is_missing() {
+    for words in [vec!["--ini", "nowhere.ini"], vec!["nowhere.ini"]] {
+        Server::new()
+            .args(words)
+            .run()
+            .assert_refused(1, &["nowhere.ini"]);
+    }
+}
+
+#[test]
+fn an_ini_that_is_a_directory() {
+    let server = Server::new();
+    fs::create_dir(server.path().join("site.ini")).unwrap();
+    server
+        .args(["--ini", "site.ini"])
+        .run()
+        .assert_refused(1, &["site.ini", "directory"]);
+}
+
+#[test]
+fn an_ini_that_is_no_text() {
+    let finished = Server::new()
+        .file("site.ini", [0xff, 0xfe, 0, 1, 2, b'\n', 0x80])
+        .args(["site.ini"])
+        .run();
+    finished.assert_refused(1, &["site.ini"]);
+}
+
+#[test]
+fn an_ini_without_the_section() {
+    let finished = Server::new()
+        .file("site.ini", "[other]\nmodule = app\n")
+        .args(["site.ini:blog"])
+        .run();
+    finished.assert_refused(1, &["site.ini", "blog"]);
+}
+
+#[test]
+fn an_ini_that_includes_itself() {
+    let finished = Server::new()
+        .file("site.ini", "[uwsgi]\ninclude = %dsite.ini\n")
+        .args(["site.ini"])
+        .run();
+    assert_eq!(finished.status.code(), Some(1), "{}", finished.log);
+    assert_line(&finished.log, &["site.ini"]);
+}
+
+#[test]
+fn a_user_that_does_not_exist() {
+    let finished = Server::new()
+        .ini(&format!("{HTTP}uid = nobody-of-that-name\n"))
+        .run();
+    finished.assert_refused(1, &["uwsgi.ini:4: ", "nobody-of-that-name"]);
+}
+
+#[test]
+fn a_log_in_a_directory_that_is_missing() {
+    let finished = Server::new().ini(&format!("{HTTP}logto = %dnowhere/log\n")).run();
+    finished.assert_refused(1, &["nowhere/log"]);
+}
+
+#[test]
+fn a_backlog_past_the_kernels_is_clamped_with_a_warning() {
+    let server = Server::new().ini(&format!("{HTTP}listen = 1000000\n")).start();
+    server.wait_for_log(&["uwsgi.ini:4: ", "listen", "somaxconn"]);
+    assert_eq!(server.get("/").text(), "hello\n");
+}
