@@ -348,3 +348,6 @@ fn advice(py: Python<'_>, module: &str, error: &PyErr) -> Option<String> {
         "is it installed in {prefix}? (home says which Python or virtualenv)"
     ))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,23 +4,24 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use uwrs_api::{
-    Body, BodyFraming, BodySource, ConnectionInfo, Exchange, ExchangeId, Gateway, Peer, Post, Pull, Reply, ReplyBody,
-    Request, Responder, ResponseHead, Runtime, Version, WorkerFacts,
+    Body, BodyFraming, BodySource, ConnectionInfo, Exchange, ExchangeId, Gateway, Peer, Post, Pull, Reply,
+    ReplyBody, Request, Responder, ResponseHead, Runtime, Version, WorkerFacts,
 };
 use uwrs_python::{AppSpec, AppTarget, Settings};
 
 /// Where the applications of the tests are.
-pub fn apps() -> PathBuf {
+pub(crate) fn apps() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps")
 }
 
 /// Settings for these mounts: pairs of mountpoint and `module:callable`.
-pub fn settings(mounts: &[(&str, &str)]) -> Settings {
+pub(crate) fn settings(mounts: &[(&str, &str)]) -> Settings {
     Settings {
         pythonpath: vec![apps()],
         manage_script_name: true,
@@ -39,13 +40,13 @@ pub fn settings(mounts: &[(&str, &str)]) -> Settings {
 type Job = Box<dyn FnOnce(&mut Server) + Send>;
 
 /// The runtime and its gateway, in the thread that owns them.
-pub struct Server {
-    pub runtime: Box<dyn Runtime>,
-    pub gateway: Box<dyn Gateway>,
+pub(crate) struct Server {
+    pub(crate) runtime: Box<dyn Runtime>,
+    pub(crate) gateway: Box<dyn Gateway>,
 }
 
 /// Runs `work` in the interpreter's thread; the first call starts it with `settings`.
-pub fn with_server<R: Send + 'static>(
+pub(crate) fn with_server<R: Send + 'static>(
     settings: fn() -> Settings,
     work: impl FnOnce(&mut Server) -> R + Send + 'static,
 ) -> R {
@@ -56,8 +57,13 @@ pub fn with_server<R: Send + 'static>(
             log::set_logger(&Log).expect("the first logger");
             log::set_max_level(log::LevelFilter::Info);
             let mut runtime = uwrs_python::start(settings()).expect("Python starts");
-            runtime.load().unwrap_or_else(|error| panic!("{}\n{:?}", error.message, error.traceback));
-            let facts = WorkerFacts { number: 1, master: None };
+            runtime
+                .load()
+                .unwrap_or_else(|error| panic!("{}\n{:?}", error.message, error.traceback));
+            let facts = WorkerFacts {
+                number: 1,
+                master: None,
+            };
             let gateway = runtime.enter_worker(facts).expect("a gateway");
             let mut server = Server { runtime, gateway };
             for job in jobs {
@@ -69,10 +75,17 @@ pub fn with_server<R: Send + 'static>(
     });
     let (result, wait) = mpsc::channel();
     let job: Job = Box::new(move |server| {
-        let _ = result.send(work(server));
+        // A failed assertion is the test's, not the end of the thread that the other tests need.
+        let _ = result.send(catch_unwind(AssertUnwindSafe(|| work(server))));
     });
-    jobs.lock().expect("no test panics here").send(job).expect("the interpreter's thread lives");
-    wait.recv().expect("the job did not panic")
+    jobs.lock()
+        .expect("no test panics here")
+        .send(job)
+        .expect("the interpreter's thread lives");
+    match wait.recv().expect("the interpreter's thread lives") {
+        Ok(result) => result,
+        Err(panic) => resume_unwind(panic),
+    }
 }
 
 /// What was logged, one string a record.
@@ -94,14 +107,18 @@ impl log::Log for Log {
 }
 
 /// The records that mention `text`.
-pub fn logged(text: &str) -> Vec<String> {
+pub(crate) fn logged(text: &str) -> Vec<String> {
     let records = LOGGED.lock().expect("no panic while logging");
-    records.iter().filter(|record| record.contains(text)).cloned().collect()
+    records
+        .iter()
+        .filter(|record| record.contains(text))
+        .cloned()
+        .collect()
 }
 
 /// Takes replies in.
 #[derive(Default)]
-pub struct Mailbox(Mutex<Vec<Reply>>);
+pub(crate) struct Mailbox(Mutex<Vec<Reply>>);
 
 impl Post for Mailbox {
     fn post(&self, _: ExchangeId, reply: Reply) {
@@ -110,23 +127,23 @@ impl Post for Mailbox {
 }
 
 impl Mailbox {
-    pub fn take(&self) -> Vec<Reply> {
+    pub(crate) fn take(&self) -> Vec<Reply> {
         std::mem::take(&mut self.0.lock().expect("no panic while posting"))
     }
 }
 
 /// A request in the making.
-pub struct Ask {
-    pub request: Request,
-    pub body: Body,
-    pub connection: ConnectionInfo,
+pub(crate) struct Ask {
+    pub(crate) request: Request,
+    pub(crate) body: Body,
+    pub(crate) connection: ConnectionInfo,
     /// Pull that many pieces, then drop the source as if the client had gone.
-    pub pulls: usize,
+    pub(crate) pulls: usize,
 }
 
 impl Ask {
     /// As HTTP/1.1 would give it; what follows `?` is the query.
-    pub fn new(method: &str, target: &str) -> Self {
+    pub(crate) fn new(method: &str, target: &str) -> Self {
         let mut request = Request::default();
         request.method = request.text.push(method.as_bytes());
         request.target = request.text.push(target.as_bytes());
@@ -147,45 +164,51 @@ impl Ask {
         }
     }
 
-    pub fn get(target: &str) -> Self {
+    pub(crate) fn get(target: &str) -> Self {
         Self::new("GET", target)
     }
 
-    pub fn path(mut self, path: &[u8]) -> Self {
+    pub(crate) fn path(mut self, path: &[u8]) -> Self {
         self.request.path = self.request.text.push(path);
         self
     }
 
-    pub fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        let pair = (self.request.text.push(name.as_bytes()), self.request.text.push(value.as_ref()));
+    pub(crate) fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        let pair = (
+            self.request.text.push(name.as_bytes()),
+            self.request.text.push(value.as_ref()),
+        );
         self.request.fields.push(pair);
         self
     }
 
-    pub fn variable(mut self, name: &str, value: &str) -> Self {
-        let pair = (self.request.text.push(name.as_bytes()), self.request.text.push(value.as_bytes()));
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        let pair = (
+            self.request.text.push(name.as_bytes()),
+            self.request.text.push(value.as_bytes()),
+        );
         self.request.variables.push(pair);
         self
     }
 
-    pub fn version(mut self, version: Version) -> Self {
+    pub(crate) fn version(mut self, version: Version) -> Self {
         self.request.version = version;
         self
     }
 
-    pub fn body(mut self, body: &[u8]) -> Self {
+    pub(crate) fn body(mut self, body: &[u8]) -> Self {
         self.request.framing = BodyFraming::Length(body.len() as u64);
         self.body = Body::Memory(body.to_vec());
         self
     }
 
-    pub fn pulls(mut self, pulls: usize) -> Self {
+    pub(crate) fn pulls(mut self, pulls: usize) -> Self {
         self.pulls = pulls;
         self
     }
 
     /// Handles it, pulls the answer to its end, and gives what came.
-    pub fn send(self, server: &Server) -> Answer {
+    pub(crate) fn send(self, server: &Server) -> Answer {
         let mailbox = Arc::new(Mailbox::default());
         let pulls = self.pulls;
         server.gateway.handle(self.exchange(&mailbox));
@@ -194,7 +217,7 @@ impl Ask {
         Answer::collect(replies.remove(0), pulls)
     }
 
-    pub fn exchange(self, mailbox: &Arc<Mailbox>) -> Exchange {
+    pub(crate) fn exchange(self, mailbox: &Arc<Mailbox>) -> Exchange {
         let id = ExchangeId { slot: 0, serial: 0 };
         let post: Arc<dyn Post> = Arc::clone(mailbox) as Arc<dyn Post>;
         Exchange {
@@ -208,14 +231,14 @@ impl Ask {
 
 /// An answer, collected.
 #[derive(Debug)]
-pub struct Answer {
-    pub head: ResponseHead,
+pub(crate) struct Answer {
+    pub(crate) head: ResponseHead,
     /// Pieces in the order in which they came; the one with the head first.
-    pub pieces: Vec<Vec<u8>>,
+    pub(crate) pieces: Vec<Vec<u8>>,
     /// Was it pulled piece by piece?
-    pub is_streamed: bool,
+    pub(crate) is_streamed: bool,
     /// Did it break off?
-    pub has_failed: bool,
+    pub(crate) has_failed: bool,
 }
 
 impl Answer {
@@ -223,7 +246,12 @@ impl Answer {
         let Reply::Response { head, body } = reply else {
             panic!("not answered");
         };
-        let mut answer = Self { head, pieces: Vec::new(), is_streamed: false, has_failed: false };
+        let mut answer = Self {
+            head,
+            pieces: Vec::new(),
+            is_streamed: false,
+            has_failed: false,
+        };
         match body {
             ReplyBody::Empty => {}
             ReplyBody::Full(bytes) => answer.pieces.push(bytes.to_vec()),
@@ -249,24 +277,26 @@ impl Answer {
         }
     }
 
-    pub fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.head.status
     }
 
-    pub fn reason(&self) -> &str {
+    pub(crate) fn reason(&self) -> &str {
         std::str::from_utf8(self.head.reason()).expect("a reason in ASCII")
     }
 
-    pub fn body(&self) -> Vec<u8> {
+    pub(crate) fn body(&self) -> Vec<u8> {
         self.pieces.concat()
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.body()).expect("a body in UTF-8")
     }
 
-    pub fn field(&self, name: &str) -> Option<Vec<u8>> {
+    pub(crate) fn field(&self, name: &str) -> Option<Vec<u8>> {
         let mut fields = self.head.fields();
-        fields.find(|(have, _)| have.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value.to_vec())
+        fields
+            .find(|(have, _)| have.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| value.to_vec())
     }
 }
