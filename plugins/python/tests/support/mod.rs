@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use uwrs_api::{
     Body, BodyFraming, BodySource, ConnectionInfo, Exchange, ExchangeId, Gateway, Peer, Post, Pull, Reply,
-    ReplyBody, Request, Responder, ResponseHead, Runtime, Version, WorkerFacts,
+    ReplyBody, Request, Responder, ResponseHead, Version, WorkerFacts,
 };
 use uwrs_python::{AppSpec, AppTarget, Settings};
 
@@ -39,9 +39,8 @@ pub(crate) fn settings(mounts: &[(&str, &str)]) -> Settings {
 
 type Job = Box<dyn FnOnce(&mut Server) + Send>;
 
-/// The runtime and its gateway, in the thread that owns them.
+/// A gateway, in the thread that owns it.
 pub(crate) struct Server {
-    pub(crate) runtime: Box<dyn Runtime>,
     pub(crate) gateway: Box<dyn Gateway>,
 }
 
@@ -54,8 +53,7 @@ pub(crate) fn with_server<R: Send + 'static>(
     let jobs = JOBS.get_or_init(|| {
         let (sender, jobs) = mpsc::channel::<Job>();
         std::thread::spawn(move || {
-            log::set_logger(&Log).expect("the first logger");
-            log::set_max_level(log::LevelFilter::Info);
+            capture_log();
             let mut runtime = uwrs_python::start(settings()).expect("Python starts");
             runtime
                 .load()
@@ -65,7 +63,7 @@ pub(crate) fn with_server<R: Send + 'static>(
                 master: None,
             };
             let gateway = runtime.enter_worker(facts).expect("a gateway");
-            let mut server = Server { runtime, gateway };
+            let mut server = Server { gateway };
             for job in jobs {
                 job(&mut server);
                 server.gateway.rest();
@@ -86,6 +84,12 @@ pub(crate) fn with_server<R: Send + 'static>(
         Ok(result) => result,
         Err(panic) => resume_unwind(panic),
     }
+}
+
+/// From now on the log can be asked for with [`logged`].
+pub(crate) fn capture_log() {
+    log::set_logger(&Log).expect("the first logger");
+    log::set_max_level(log::LevelFilter::Info);
 }
 
 /// What was logged, one string a record.
