@@ -128,7 +128,7 @@ impl<'a> Reader<'a> {
         let expanded = expander.expand(&said.value);
         self.referenced.append(&mut expander.referenced);
         for unknown in expander.unknown {
-            let reason = format!("{unknown} stands for nothing here and is left as it is");
+            let reason = format!("{} here and is left as it is", unfilled_because(&unknown));
             self.problems.warn(&said.origin, &said.name, reason);
         }
         expanded
@@ -385,7 +385,8 @@ impl<'a> Reader<'a> {
         };
         let first = self
             .first
-            .get_or_insert_with(|| (file.clone(), open.section.clone()));
+            .get_or_insert_with(|| (file.clone(), open.section.clone()))
+            .clone();
         let magic = Magic {
             file: &file,
             first: (&first.0, &first.1),
@@ -402,20 +403,34 @@ impl<'a> Reader<'a> {
             let name = magic.replace(&line.key, &mut unknown);
             let value = magic.replace(&line.value, &mut unknown);
             let origin = origin(open, line.number);
-            for letter in unknown {
-                let reason =
-                    format!("%{letter} is no magic variable and vanishes: write %%{letter} for the text");
-                self.problems.warn(&origin, &name, reason);
-            }
+            self.remark_on_magic(&origin, &name, unknown);
             said.push(Said { name, value, origin });
         }
         Some(said)
     }
 
+    /// Tells of magic variables that stand for nothing, where it matters: not in a value that is ignored anyway.
+    fn remark_on_magic(&mut self, origin: &Origin, name: &str, mut letters: Vec<char>) {
+        let is_ignored = match table::find(name) {
+            Some(known) => known.status == Status::NotYet,
+            None => !is_plausible(name),
+        };
+        if is_ignored {
+            return;
+        }
+        letters.sort_unstable();
+        letters.dedup();
+        for letter in letters {
+            let reason =
+                format!("%{letter} is no magic variable and vanishes: write %%{letter} for the text");
+            self.problems.warn(origin, name, reason);
+        }
+    }
+
     fn missing_section(&mut self, document: &Document, open: &OpenSection, asked: bool, said: &Said) {
         let names: Vec<String> = document.names().map(|name| format!("[{name}]")).collect();
         let has = match names.as_slice() {
-            [] => "no section at all".to_owned(),
+            [] => "none at all".to_owned(),
             _ => format!("only {}", names.join(", ")),
         };
         let reason = format!("\"{}\" has no section [{}], {has}", open.given, open.section);
@@ -451,14 +466,9 @@ impl<'a> Reader<'a> {
                     continue;
                 }
             };
-            // Others may have their own use for these: log-format is full of them.
-            let works = definition.is_some_and(|known| known.status == Status::Works);
-            for unknown in std::mem::take(&mut expander.unknown) {
-                if works {
-                    let reason = left_as_it_is(&unknown);
-                    self.problems.warn(&said.origin, &said.name, reason);
-                }
-            }
+            let mut unfilled = std::mem::take(&mut expander.unknown);
+            unfilled.sort();
+            unfilled.dedup();
             size += value.len();
             if size > LARGEST {
                 let reason = "the configuration grows past 16 MiB by its placeholders";
@@ -470,6 +480,7 @@ impl<'a> Reader<'a> {
                 name: said.name,
                 written: said.value,
                 value,
+                unfilled: unfilled.iter().map(|unknown| unfilled_because(unknown)).collect(),
                 origin: said.origin,
                 definition,
             });
@@ -482,11 +493,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn left_as_it_is(unknown: &str) -> String {
+fn unfilled_because(unknown: &str) -> String {
     if unknown.starts_with('$') {
-        format!("{unknown} is not set in the environment and is left as it is")
+        format!("{unknown} is not set in the environment")
     } else {
-        format!("{unknown} stands for nothing and is left as it is")
+        format!("{unknown} stands for nothing")
     }
 }
 
@@ -556,14 +567,27 @@ fn tell_unknown(options: &Options, referenced: &BTreeSet<String>, problems: &mut
             problems.warn(&setting.origin, "", reason);
             continue;
         }
-        let reason = match table::nearest(name) {
-            Some(near) => format!("unknown option \"{name}\", did you mean \"{near}\"?"),
-            None => format!("unknown option \"{name}\", and nothing refers to it as %({name})"),
-        };
+        let reason = unknown(name);
         if is_strict {
             problems.error(&setting.origin, "", reason);
         } else {
             problems.warn(&setting.origin, "", reason);
         }
     }
+}
+
+fn unknown(name: &str) -> String {
+    if !is_plausible(name) {
+        return format!("not a line of the form \"name = value\": \"{name}\"");
+    }
+    match table::nearest(name) {
+        Some(near) => format!("unknown option \"{name}\", did you mean \"{near}\"?"),
+        None => format!("unknown option \"{name}\", and nothing refers to it as %({name})"),
+    }
+}
+
+/// Could someone have meant this as a name?
+fn is_plausible(name: &str) -> bool {
+    let is_fine = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    !name.is_empty() && name.chars().all(is_fine)
 }

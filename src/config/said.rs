@@ -43,6 +43,8 @@ pub struct Setting {
     pub written: String,
     /// Its value, placeholders filled in.
     pub value: String,
+    /// Placeholders that stand for nothing and were left in the value, each with the reason.
+    pub unfilled: Vec<String>,
     /// Where.
     pub origin: Origin,
     /// The option behind the name; `None` for a name that uwrs does not know, which can serve as a placeholder.

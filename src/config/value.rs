@@ -57,6 +57,9 @@ fn not_a_number(text: &str) -> String {
     let has_sign = text
         .strip_prefix('-')
         .is_some_and(|rest| rest.parse::<u64>().is_ok());
+    if text.starts_with('$') && !text.starts_with("$(") {
+        return format!("not a number: \"{text}\": a variable of the environment is $(NAME) here");
+    }
     if has_unit {
         return format!("not a number: \"{text}\": say it without a unit");
     }

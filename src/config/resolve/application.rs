@@ -7,7 +7,7 @@ use super::{Resolver, absolute};
 use crate::config::glob;
 use crate::config::host::FileKind;
 use crate::config::resolved::{ApplicationConfig, EnvironmentChange, Mount};
-use crate::config::said::Setting;
+use crate::config::said::{Origin, Setting};
 
 impl<'a> Resolver<'a> {
     /// The application. Relative paths start in `chdir`, as they do once the process has gone there.
@@ -103,7 +103,12 @@ impl<'a> Resolver<'a> {
                 "there is also {} = {} ({}), which was said later and is used",
                 used.name, used.value, used.origin
             );
-            self.problems.warn_about(dropped, reason);
+            // A flag is there to override what a file says.
+            let is_on_purpose =
+                !matches!(dropped.origin, Origin::File { .. }) || matches!(used.origin, Origin::Flag(_));
+            if !is_on_purpose {
+                self.problems.warn_about(dropped, reason);
+            }
             self.became(dropped, format!("overridden by {}", used.origin));
         }
         let is_later = |setting: &Setting, other: Option<&Setting>| {
@@ -119,7 +124,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn need_application(&mut self, need_app: bool, is_there: bool) {
-        if need_app && !is_there {
+        if need_app && !is_there && !self.is_emperor() {
             self.problems.error_at_large(
                 "no application: say which, e.g. module = config.wsgi in the file or --module config.wsgi \
                  (need-app = false serves without one)",

@@ -37,6 +37,18 @@ pub(super) fn resolve(
     (config.filter(|_| !problems.is_fatal()), became)
 }
 
+/// Options whose text may hold what looks like a placeholder and is none.
+const FREE_TEXT: [&str; 8] = [
+    "env",
+    "pyargv",
+    "print",
+    "procname",
+    "procname-master",
+    "procname-prefix",
+    "procname-prefix-spaced",
+    "procname-append",
+];
+
 struct Resolver<'a> {
     options: &'a Options,
     host: &'a dyn Host,
@@ -88,7 +100,7 @@ impl<'a> Resolver<'a> {
             let read = value::number(definition.default, least, most);
             return read.ok().map(|read| read.value);
         };
-        self.read(setting, value::number(&setting.value, least, most))
+        self.read(setting, |text| value::number(text, least, most))
     }
 
     /// A number that fits the machine's own size.
@@ -96,13 +108,33 @@ impl<'a> Resolver<'a> {
         self.number(name).and_then(|number| usize::try_from(number).ok())
     }
 
-    /// What a reader of values made of a setting.
+    /// Are all placeholders of a value filled in? Where they are not, words for people and programs stay as they are
+    /// with a warning, as in uWSGI; everything else would be wrong in a way that is hard to see.
+    fn is_filled(&mut self, setting: &Setting) -> bool {
+        let is_free = setting
+            .definition
+            .is_some_and(|known| FREE_TEXT.contains(&known.name));
+        for reason in &setting.unfilled {
+            if is_free {
+                self.problems
+                    .warn_about(setting, format!("{reason} and is left as it is"));
+            } else {
+                self.problems.error(&setting.origin, &setting.name, reason);
+            }
+        }
+        is_free || setting.unfilled.is_empty()
+    }
+
+    /// What a reader of values makes of a setting.
     fn read<T: Clone + std::fmt::Display>(
         &mut self,
         setting: &'a Setting,
-        read: Result<value::Read<T>, String>,
+        read: impl FnOnce(&str) -> Result<value::Read<T>, String>,
     ) -> Option<T> {
-        match read {
+        if !self.is_filled(setting) {
+            return None;
+        }
+        match read(&setting.value) {
             Ok(read) => {
                 self.note(setting, &read, &read.value);
                 Some(read.value)
@@ -128,6 +160,9 @@ impl<'a> Resolver<'a> {
 
     /// Checks text that stays as it is: there must be some, and what looks like a comment in it is remarked on.
     fn plain(&mut self, setting: &Setting) -> bool {
+        if !self.is_filled(setting) {
+            return false;
+        }
         if setting.value.is_empty() {
             let of = setting.definition.map_or("", |known| known.kind.value_name());
             let reason = format!("needs a value, {of}");

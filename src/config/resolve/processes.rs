@@ -50,7 +50,7 @@ impl Resolver<'_> {
 
     fn umask(&mut self) -> Option<u32> {
         let setting = self.options.last("umask")?;
-        let mask = self.read(setting, value::octal(&setting.value))?;
+        let mask = self.read(setting, value::octal)?;
         self.became(setting, format!("{mask:03o}"));
         Some(mask)
     }

@@ -27,6 +27,10 @@ impl Resolver<'_> {
                 _ => format!(" (said {} times)", others + 1),
             };
             match first.definition.map(|known| known.status) {
+                Some(Status::NotYet) if name == "emperor" => {
+                    let reason = "not supported yet: start one uwrs for each vassal";
+                    self.problems.error(&first.origin, name, reason);
+                }
                 Some(Status::NotYet) if self.is_graceful_term(first) && others == 0 => {
                     let reason = format!("{name} is not needed and ignored: TERM stops gracefully anyway");
                     self.problems.warn(&first.origin, "", reason);
@@ -47,6 +51,12 @@ impl Resolver<'_> {
         for setting in options.all("print") {
             self.problems.warn(&setting.origin, "", &setting.value);
         }
+    }
+
+    /// Is this the configuration of an emperor? It has neither an application nor a socket, and to be told so twice
+    /// would hide why it cannot work.
+    pub(super) fn is_emperor(&self) -> bool {
+        self.options.last("emperor").is_some()
     }
 
     fn is_graceful_term(&self, setting: &Setting) -> bool {

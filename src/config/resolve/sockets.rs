@@ -26,7 +26,7 @@ impl<'a> Resolver<'a> {
                 self.add(&mut listeners, address, protocol, setting);
             }
         }
-        if !asked {
+        if !asked && !self.is_emperor() {
             self.problems.error_at_large(
                 "nothing to listen on: say where, e.g. http = :8000 in the file or --http :8000, \
                  or socket = /run/app.sock for a web server in front",
@@ -59,6 +59,9 @@ impl<'a> Resolver<'a> {
     }
 
     fn address(&mut self, setting: &'a Setting, directory: &Path) -> Option<ListenAddress> {
+        if !self.is_filled(setting) {
+            return None;
+        }
         let (text, comment_cut) = value::without_comment(&setting.value);
         if comment_cut {
             self.problems.comment_cut(setting);
@@ -92,8 +95,7 @@ impl<'a> Resolver<'a> {
         let backlog = self.backlog();
         let mode = match self.options.last("chmod-socket") {
             Some(setting) => {
-                let read = value::socket_mode(&setting.value);
-                let mode = self.read(setting, read);
+                let mode = self.read(setting, value::socket_mode);
                 if let Some(mode) = mode {
                     self.became(setting, format!("{mode:03o}"));
                 }

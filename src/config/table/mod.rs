@@ -14,7 +14,7 @@ mod processes;
 mod sockets;
 mod unneeded;
 
-use super::definition::{Arity, Definition};
+use super::definition::{Arity, Definition, Status};
 
 /// All definitions, in the order of their themes.
 pub fn options() -> impl Iterator<Item = &'static Definition> {
@@ -44,16 +44,23 @@ pub(super) fn foreign(name: &str) -> Option<Arity> {
     foreign::arity(name)
 }
 
-/// The known name that is most like a mistyped one, if any is like it.
+/// The known name that is most like a mistyped one, if any is like it: spelled nearly so, or longer.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
     let folded = name.to_lowercase().replace('_', "-");
-    options()
+    let alike = options()
         .flat_map(Definition::names)
         .map(|known| (strsim::normalized_damerau_levenshtein(&folded, known), known))
         // Below this, suggestions puzzle more than they help.
         .filter(|(likeness, _)| *likeness >= 0.7)
         .max_by(|one, other| one.0.total_cmp(&other.0))
-        .map(|(_, known)| known)
+        .map(|(_, known)| known);
+    alike.or_else(|| {
+        options()
+            .filter(|known| known.status == Status::Works && folded.len() >= 3)
+            .flat_map(Definition::names)
+            .filter(|known| known.starts_with(&folded))
+            .min_by_key(|known| known.len())
+    })
 }
 
 #[cfg(test)]
@@ -61,7 +68,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::config::definition::Status;
 
     #[test]
     fn every_name_and_every_short_flag_is_given_once() {
@@ -99,6 +105,8 @@ mod tests {
         assert_eq!(nearest("proceses"), Some("processes"));
         assert_eq!(nearest("touch_reload"), Some("touch-reload"));
         assert_eq!(nearest("Master"), Some("master"));
+        assert_eq!(nearest("chown"), Some("chown-socket"));
+        assert_eq!(nearest("pid"), Some("pidfile"));
         assert_eq!(nearest("zzz"), None);
     }
 }

@@ -15,7 +15,7 @@ const fn optional(name: &'static str, theme: Theme, reason: &'static str) -> Def
 }
 
 const FORK: &str = "Python is always told about forks";
-const LEAVING_CLIENT: &str = "a client that goes away is no error and raises nothing in the application";
+const LEAVING_CLIENT: &str = "a client that goes away raises nothing in the application";
 const COMPLETE_BODY: &str = "the application is called when the body is complete";
 const NO_ROUTER: &str = "the workers speak HTTP themselves, there is no router process";
 
