@@ -6,7 +6,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::process;
-use crate::support::wait::within;
 use crate::support::{Connection, HTTP, Response, Running, Server, soon};
 
 fn server() -> Running {
@@ -495,9 +494,7 @@ fn a_client_that_has_said_all_still_gets_its_answer() {
 
 #[test]
 fn a_head_that_never_ends_is_answered_408() {
-    let server = Server::new()
-        .ini(&format!("{HTTP}http-headers-timeout = 1\n"))
-        .start();
+    let server = server();
     let mut connection = server.connect();
     connection.send("GET / HTTP/1.1\r\nHost: x\r\n");
     assert_eq!(connection.response().status, 408);
@@ -505,12 +502,19 @@ fn a_head_that_never_ends_is_answered_408() {
 }
 
 #[test]
-fn an_idle_connection_is_closed_in_silence() {
-    let server = Server::new().ini(&format!("{HTTP}http-keepalive = 1\n")).start();
+fn a_body_that_stops_coming_is_answered_408() {
+    let server = Server::new().ini(&format!("{HTTP}socket-timeout = 1\n")).start();
     let mut connection = server.connect();
-    assert_eq!(connection.get("/").status, 200);
-    assert!(within(Duration::from_secs(20), || connection.is_closed().then_some(())).is_some());
+    connection.send("POST /count HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbo");
+    assert_eq!(connection.response().status, 408);
     connection.assert_closed();
+    assert_eq!(server.get("/count").text(), "1", "the application was called");
+}
+
+#[test]
+fn a_connection_that_says_nothing_is_closed() {
+    let server = server();
+    server.connect().assert_closed();
 }
 
 #[test]

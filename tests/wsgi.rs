@@ -384,7 +384,7 @@ fn an_application_is_loaded_once_for_all_workers() {
         .app(&app)
         .ini(&format!("{HTTP}processes = 3\n"))
         .start();
-    assert_eq!(server.workers().len(), 3);
+    soon("three workers", || server.workers().len() == 3);
     assert_eq!(server.count_log("imported"), 1);
 }
 

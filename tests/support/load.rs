@@ -23,6 +23,7 @@ pub(crate) struct Answered {
 pub(crate) struct Lost {
     pub(crate) sent: Instant,
     pub(crate) noticed: Instant,
+    #[expect(dead_code, reason = "shown by the tests that fail")]
     pub(crate) why: io::Error,
     /// What the connection answered before, if it was used before.
     pub(crate) previous: Option<u64>,
