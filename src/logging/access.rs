@@ -83,7 +83,7 @@ impl AccessLog {
     }
 
     /// Notes an exchange that ended at `now`.
-    pub(crate) fn record(&mut self, record: &Record, now: Instant, slot: &Slot) {
+    pub(crate) fn record(&mut self, record: &Record, peer: &Peer, now: Instant, slot: &Slot) {
         if self.selection.is_empty() {
             return;
         }
@@ -91,17 +91,13 @@ impl AccessLog {
         if self.selection.wants(record.status, took) {
             self.refresh_stamp();
             let (requests, total) = (slot.requests(), slot.board().total_requests());
-            line(
-                &mut self.lines,
-                record,
-                took,
-                &Totals {
-                    pid: self.pid,
-                    requests,
-                    total,
-                },
-                &self.stamp.1,
-            );
+            let origin = Origin {
+                pid: self.pid,
+                requests,
+                total,
+                peer,
+            };
+            line(&mut self.lines, record, took, &origin, &self.stamp.1);
             self.gathered(now);
         }
     }
@@ -179,18 +175,19 @@ impl AccessLog {
     }
 }
 
-/// What a line says of the process.
-struct Totals {
+/// What a line says of where its exchange took place.
+struct Origin<'a> {
     pid: u32,
     /// Requests of this worker.
     requests: u64,
     /// Requests of all workers.
     total: u64,
+    peer: &'a Peer,
 }
 
 /// One line in uWSGI's default format (reference: its `log-format` documentation). `vars` counts names and values,
 /// as uWSGI does.
-fn line(lines: &mut Vec<u8>, record: &Record, took: Duration, totals: &Totals, stamp: &str) {
+fn line(lines: &mut Vec<u8>, record: &Record, took: Duration, origin: &Origin<'_>, stamp: &str) {
     let request = &record.request;
     let remote_user = request.variable(b"REMOTE_USER").unwrap_or_default();
     let variables = 2 * (request.fields.len() + request.variables.len() + CGI_VARIABLES);
@@ -198,10 +195,10 @@ fn line(lines: &mut Vec<u8>, record: &Record, took: Duration, totals: &Totals, s
     let _ = write!(
         text,
         "[pid: {}|app: 0|req: {}/{}] ",
-        totals.pid, totals.requests, totals.total
+        origin.pid, origin.requests, origin.total
     );
     match request.get(request.remote_addr) {
-        b"" => text.push_str(&peer_text(&record.connection.peer)),
+        b"" => text.push_str(&peer_text(origin.peer)),
         address => push_escaped(&mut text, address),
     }
     text.push_str(" (");
@@ -281,14 +278,8 @@ mod tests {
         request.method = request.text.push(b"GET");
         request.target = request.text.push(target);
         request.head_bytes = 42;
-        let connection = ConnectionInfo {
-            peer: Peer::Inet(([127, 0, 0, 1], 5000).into()),
-            server_name: "host".into(),
-            server_port: "8000".into(),
-            tls: false,
-        };
         let id = ExchangeId { slot: 0, serial: 1 };
-        let mut record = Record::new(id, Arc::new(request), Arc::new(connection), Instant::now());
+        let mut record = Record::new(id, Arc::new(request), Instant::now());
         (
             record.status,
             record.header_count,
@@ -300,16 +291,18 @@ mod tests {
 
     fn line_of(target: &[u8]) -> String {
         let mut lines = Vec::new();
-        let totals = Totals {
+        let peer = Peer::Inet(([127, 0, 0, 1], 5000).into());
+        let origin = Origin {
             pid: 7,
             requests: 3,
             total: 9,
+            peer: &peer,
         };
         line(
             &mut lines,
             &record(target),
             Duration::from_millis(12),
-            &totals,
+            &origin,
             "Sat Nov 21 01:22:08 2026",
         );
         String::from_utf8(lines).unwrap()

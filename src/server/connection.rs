@@ -382,7 +382,7 @@ impl Connection {
     /// A request is complete: the gateway's turn. It may have answered when this returns.
     fn handle(&mut self, request: Arc<Request>, body: Body, services: &mut Services) {
         let id = services.next_exchange(self.slot);
-        let record = Record::new(id, request.clone(), self.info.clone(), services.now());
+        let record = Record::new(id, request.clone(), services.now());
         services
             .slot
             .begin(request.method(), request.target(), services.clock.shared());
@@ -502,7 +502,7 @@ impl Connection {
         services.slot.end(record.status, record.body_bytes);
         services
             .access_log
-            .record(record, services.clock.now(), &services.slot);
+            .record(record, &self.info.peer, services.clock.now(), &services.slot);
     }
 
     /// The client is told what it did wrong, and the connection ends.

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use uwrs_api::{ConnectionInfo, ExchangeId, Request, ResponseHead};
+use uwrs_api::{ExchangeId, Request, ResponseHead};
 
 /// An exchange, as the access log will tell it.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) id: ExchangeId,
     pub(crate) request: Arc<Request>,
-    pub(crate) connection: Arc<ConnectionInfo>,
     /// When the request was complete and the gateway was asked.
     pub(crate) started: Instant,
     /// 0 until the answer's head is known.
@@ -24,16 +23,10 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn new(
-        id: ExchangeId,
-        request: Arc<Request>,
-        connection: Arc<ConnectionInfo>,
-        started: Instant,
-    ) -> Self {
+    pub(crate) fn new(id: ExchangeId, request: Arc<Request>, started: Instant) -> Self {
         Self {
             id,
             request,
-            connection,
             started,
             status: 0,
             header_count: 0,

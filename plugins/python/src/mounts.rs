@@ -78,8 +78,10 @@ impl<T> Mounts<T> {
 
 /// Does `path` lie at or below `mountpoint`? `/api` and `/api/x` do below `/api`, `/apis` does not.
 fn is_below(path: &[u8], mountpoint: &[u8]) -> bool {
-    path.strip_prefix(mountpoint)
-        .is_some_and(|rest| rest.is_empty() || rest[0] == b'/' || mountpoint.is_empty())
+    mountpoint.is_empty()
+        || path
+            .strip_prefix(mountpoint)
+            .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
 fn trim_slash(path: &[u8]) -> &[u8] {
