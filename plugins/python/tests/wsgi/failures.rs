@@ -11,7 +11,7 @@ fn an_exception_before_the_head_is_a_500_with_its_traceback_in_the_log() {
         ("/raise_exit", "SystemExit: 3"),
         ("/raise_interrupt", "KeyboardInterrupt"),
         ("/raise_base", "BaseException: bare"),
-        ("/raise_unprintable", "<exception str() failed>"),
+        ("/raise_unprintable", "Unprintable: <"),
         ("/write_then_raise", "ValueError: after writing"),
         ("/write_str", "write must be bytes, not str"),
     ] {
@@ -27,7 +27,10 @@ fn an_exception_before_the_head_is_a_500_with_its_traceback_in_the_log() {
             log[0].starts_with("ERROR") && log[0].contains("Traceback"),
             "{log:?}"
         );
-        assert!(log[0].trim_end().ends_with(last_line), "{log:?}");
+        assert!(
+            log[0].lines().last().is_some_and(|line| line.contains(last_line)),
+            "{log:?}"
+        );
     }
 }
 
