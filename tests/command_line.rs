@@ -250,12 +250,12 @@ fn check_imports_the_application_where_it_is_asked_to() {
 #[test]
 fn show_config_tells_what_was_said_where_and_what_it_became() {
     let finished = Server::new()
-        .ini(&format!("{HTTP}processes = %k\n"))
+        .ini(&format!("{HTTP}set-ph = count=3\nprocesses = %(count)\n"))
         .args(["--show-config", "--umask", "022"])
         .run();
     finished.assert_success().assert_nothing_left();
     assert_line(&finished.output, &["uwsgi.ini:3", "module", "app"]);
-    assert_line(&finished.output, &["uwsgi.ini:4", "processes", "%k"]);
+    assert_line(&finished.output, &["uwsgi.ini:5", "processes", "3"]);
     assert_line(&finished.output, &["umask", "022"]);
 }
 

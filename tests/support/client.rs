@@ -245,27 +245,6 @@ impl Connection {
         }
         assert_eq!(String::from_utf8_lossy(&bytes), "");
     }
-
-    /// Has the server closed, as far as can be seen without waiting?
-    pub(crate) fn is_closed(&mut self) -> bool {
-        if !self.0.buffer().is_empty() {
-            return false;
-        }
-        self.set_nonblocking(true);
-        let closed = match self.0.fill_buf() {
-            Ok(bytes) => bytes.is_empty(),
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-        };
-        self.set_nonblocking(false);
-        closed
-    }
-
-    fn set_nonblocking(&self, nonblocking: bool) {
-        match self.0.get_ref() {
-            Stream::Tcp(stream) => stream.set_nonblocking(nonblocking).unwrap(),
-            Stream::Unix(stream) => stream.set_nonblocking(nonblocking).unwrap(),
-        }
-    }
 }
 
 fn broken(what: &str) -> io::Error {
