@@ -1,0 +1,80 @@
+"""How each server is started: one function each, which gives a command line."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+VENV = Path(os.environ.get("BENCH_VENV", HERE / "venv"))
+UWRS = Path(os.environ.get("BENCH_UWRS", ROOT / "target/release/uwrs"))
+FLOOR = Path(os.environ.get("BENCH_FLOOR", ROOT / "target/release/examples/floor"))
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a server is to do."""
+
+    module: str
+    name: str
+    port: int
+    workers: int = 1
+    keep_alive: bool = True
+    # A path: speak the uwsgi protocol there, not HTTP on the port.
+    uwsgi_socket: str = ""
+
+
+def uwrs(job):
+    where = ["--socket", job.uwsgi_socket] if job.uwsgi_socket else ["--http", f"127.0.0.1:{job.port}"]
+    return [UWRS, *where, "--module", f"{job.module}:{job.name}", "--processes", str(job.workers), "--home", VENV,
+            "--disable-logging"]
+
+
+def floor(job):
+    return [FLOOR, *([] if job.keep_alive else ["--close"]), str(job.port)]
+
+
+def uwsgi(job):
+    kind = "--http11-socket" if job.keep_alive else "--http-socket"
+    where = ["--socket", job.uwsgi_socket] if job.uwsgi_socket else [kind, f"127.0.0.1:{job.port}"]
+    return [VENV / "bin/uwsgi", "--master", "--die-on-term", "--need-app", "--single-interpreter", "--disable-logging",
+            *where, "--module", job.module, "--callable", job.name, "--processes", str(job.workers), "--home", VENV]
+
+
+def bjoern(job):
+    return [VENV / "bin/python", HERE / "launch.py", "bjoern", job.module, job.name, str(job.port)]
+
+
+def fastwsgi(job):
+    return [VENV / "bin/python", HERE / "launch.py", "fastwsgi", job.module, job.name, str(job.port)]
+
+
+def granian(job):
+    return [VENV / "bin/granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(job.port), "--workers",
+            str(job.workers), "--blocking-threads", "1", "--no-ws", "--log-level", "error",
+            f"{job.module}:{job.name}"]
+
+
+def gunicorn(job):
+    return [VENV / "bin/gunicorn", "--worker-class", "gthread", "--threads", "1", "--keep-alive", "30", "--workers",
+            str(job.workers), "--bind", f"127.0.0.1:{job.port}", "--log-level", "error", f"{job.module}:{job.name}"]
+
+
+SERVERS = {server.__name__: server for server in (uwrs, floor, uwsgi, bjoern, fastwsgi, granian, gunicorn)}
+
+
+def missing(name):
+    """Why that server can't be run; empty: it can."""
+    program = SERVERS[name](Job("plain", "hello", 0))[0]
+    if not Path(program).exists():
+        return f"{program} is not there"
+    if name in ("bjoern", "fastwsgi") and not list(VENV.glob(f"lib/python*/site-packages/{name}*")):
+        return f"{name} is not installed in {VENV}"
+    return ""
+
+
+if __name__ == "__main__":
+    for name in SERVERS:
+        print(f"{name:10} {missing(name) or 'ready'}")
+    sys.exit(any(missing(name) for name in SERVERS))
