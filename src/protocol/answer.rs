@@ -1,5 +1,5 @@
-//! Answers as every HTTP-like protocol writes them: the fields that are passed on, how the body is framed, and the
-//! text of a refusal.
+//! Answers as every HTTP-like protocol writes them: the fields that are passed on, how the body is framed,
+//! and the text of a refusal.
 //!
 //! Status line and connection fields are each protocol's own.
 
@@ -37,8 +37,9 @@ pub(super) fn put_status_line(version: &str, head: &ResponseHead, buffer: &mut V
     buffer.extend_from_slice(b"\r\n");
 }
 
-/// Appends the fields of `head` that are passed on, and says what the others told. Content-Length is left to the
-/// caller, who knows whether it holds; fields that are about one hop are the protocol's (RFC 9110 §7.6.1).
+/// Appends the fields of `head` that are passed on, and says what the others told. Content-Length is left to
+/// the caller, who knows whether it holds; fields that are about one hop are the protocol's (RFC 9110
+/// §7.6.1).
 pub(super) fn put_fields(head: &ResponseHead, buffer: &mut Vec<u8>) -> Told {
     let mut told = Told::default();
     let mut lengths = Lengths::None;
@@ -75,7 +76,8 @@ pub(super) fn put_content_length(length: u64, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(b"\r\n");
 }
 
-/// Appends type, length and text of a refusal's body, with `fields` (whole lines) in between. The text is left out for HEAD.
+/// Appends type, length and text of a refusal's body, with `fields` (whole lines) in between. The text is
+/// left out for HEAD.
 pub(super) fn put_refusal(refusal: &Refusal, fields: &[&[u8]], is_head: bool, buffer: &mut Vec<u8>) {
     let phrase = reason_phrase(refusal.status);
     let text = format!("{} {phrase}: {}\n", refusal.status, refusal.reason);
@@ -157,8 +159,8 @@ pub(super) enum Framing {
 }
 
 impl Framing {
-    /// How the answer to a request is framed, and the Content-Length to send along. `unknown` is how the protocol sends
-    /// a body whose length isn't known.
+    /// How the answer to a request is framed, and the Content-Length to send along. `unknown` is how the
+    /// protocol sends a body whose length isn't known.
     pub(super) fn choose(
         status: u16,
         is_head: bool,

@@ -1,9 +1,10 @@
-//! The protocols that listeners speak, each a state machine without sockets: bytes in, events out; replies in,
-//! bytes out.
+//! The protocols that listeners speak, each a state machine without sockets: bytes in, events out; replies
+//! in, bytes out.
 //!
-//! [`Http1`] and [`Uwsgi`] implement [`uwrs_api::Protocol`]; what they share lies beside them: the octets of
-//! HTTP ([`syntax`]), targets ([`target`]), which fields are passed on ([`policy`]), how an answer is framed
-//! ([`answer`]) and what a status is called ([`status`]). Reading, writing, deadlines and lingering are the server's.
+//! [`Http1`] and [`Uwsgi`] implement [`uwrs_api::Protocol`]. What they share lies beside them: the octets of
+//! HTTP (`syntax`), targets (`target`), which fields are passed on (`policy`), how an answer is framed
+//! (`answer`) and what a status is called (`status`). Reading, writing, deadlines and lingering are the
+//! server's business.
 
 mod answer;
 mod http1;
@@ -24,8 +25,8 @@ use crate::config::{Limits, ProtocolKind};
 /// What a request may weigh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadLimits {
-    /// Bytes of a head with all its line ends (HTTP), or of a packet's variables (uwsgi). Trailers have the same
-    /// limit once more. At least 64.
+    /// Bytes of a head with all its line ends (HTTP), or of a packet's variables (uwsgi). Trailers have the
+    /// same limit once more. At least 64.
     pub head_bytes: usize,
     /// Header fields, or variables of a uwsgi packet, dropped ones included.
     pub fields: usize,

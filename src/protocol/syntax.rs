@@ -69,8 +69,8 @@ pub(super) fn is_value_byte(byte: u8) -> bool {
     (byte >= 0x20 && byte != 0x7f) || byte == b'\t'
 }
 
-/// Is it visible ASCII without `#`? A fragment is never sent (RFC 9112 §3.2). What RFC 3986 would have escaped beyond that
-/// (`|`, `"`, `{`) is let through: browsers send it in queries.
+/// Is it visible ASCII without `#`? A fragment is never sent (RFC 9112 §3.2). What RFC 3986 would have
+/// escaped beyond that (`|`, `"`, `{`) is let through: browsers send it in queries.
 pub(super) fn is_target(bytes: &[u8]) -> bool {
     bytes.iter().fold(true, |good, &byte| {
         good & byte.is_ascii_graphic() & (byte != b'#')

@@ -25,7 +25,8 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// 400 for bytes outside visible ASCII, a fragment, a form that is none, or one that does not go with the method.
+    /// 400 for bytes outside visible ASCII, a fragment, a form that is none, or one that does not go with the
+    /// method.
     pub(super) fn parse(method: &[u8], target: &[u8]) -> Result<Self, Refusal> {
         if !is_target(target) {
             return Err(Refusal::new(
@@ -78,7 +79,8 @@ impl Target {
 ///
 /// # Errors
 ///
-/// 400 for an escape without two hexadecimal digits, and for an escaped NUL: no file and no C string can have one.
+/// 400 for an escape without two hexadecimal digits, and for an escaped NUL: no file and no C string can have
+/// one.
 pub(super) fn decode_path(path: &[u8], decoded: &mut Vec<u8>) -> Result<(), Refusal> {
     let mut rest = path;
     while let Some(plain) = memchr::memchr(b'%', rest) {

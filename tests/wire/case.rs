@@ -1,6 +1,7 @@
 //! Wire cases: files that say what goes in and what must come of it.
 //!
-//! A file holds any number of cases. Every case is run with its bytes at once, one by one, and in pieces of 2, 3 and 7. Lines are:
+//! A file holds any number of cases. Every case is run with its bytes at once, one by one, and in pieces of
+//! 2, 3 and 7. Lines are:
 //!
 //! ```text
 //! == a sentence            a case begins; its name
@@ -23,8 +24,8 @@
 //! < state idle             where the protocol is in the end: idle, head, body, closed
 //! ```
 //!
-//! The events must be all that happen, in this order. In bytes, `\r \n \t \0 \\ \xNN` are what they are in Rust, and
-//! `\*70000{a}` is `a` 70000 times.
+//! The events must be all that happen, in this order. In bytes, `\r \n \t \0 \\ \xNN` are what they are in
+//! Rust, and `\*70000{a}` is `a` 70000 times.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
 //! [`ChunkedReader`]: the chunked transfer coding (RFC 9112 §7.1), strictly.
 //!
-//! What lies between two chunks' data is read byte by byte and never kept, so its length costs no memory. Trailers
-//! are checked and dropped: merged into the head they could say what the head was checked not to say.
+//! What lies between two chunks' data is read byte by byte and never kept, so its length costs no memory.
+//! Trailers are checked and dropped: merged into the head they could say what the head was checked not to
+//! say.
 
 use uwrs_api::{Inbound, Refusal};
 

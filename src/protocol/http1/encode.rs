@@ -2,7 +2,7 @@
 
 use uwrs_api::{BodyLength, Refusal, ResponseHead, Version};
 
-use super::head::Terms;
+use super::control::Terms;
 use crate::protocol::answer::{self, Framing};
 
 /// Always our own version, whatever the client's (RFC 9110 §6.2).
@@ -20,7 +20,8 @@ pub(super) struct Written {
     pub(super) persistent: bool,
 }
 
-/// Appends the head of the final answer. `may_persist`: nothing on our side keeps the connection from serving another request.
+/// Appends the head of the final answer. `may_persist`: nothing on our side keeps the connection from serving
+/// another request.
 pub(super) fn put_head(
     head: &ResponseHead,
     length: BodyLength,

@@ -1,35 +1,23 @@
 //! [`HeadReader`]: the head of one request, line by line as it arrives.
 //!
-//! Every line is checked when its end arrives and copied once, into the request's text. What the fields mean for this
-//! connection and for the body is in [`Terms`] and [`BodyFraming`].
+//! Every line is checked when its end arrives, and copied once, into the request's text. What the fields say
+//! about the connection and the body is for [`ControlFields`] to tell.
 
 use uwrs_api::{BodyFraming, Inbound, Refusal, Request, Span, Text, Version};
 
+use super::control::{ControlFields, Terms};
 use super::field::FieldLine;
 use super::line::{Line, Lines};
-use crate::protocol::syntax::{NumberError, is_authority, is_token, is_token_byte, list, number};
+use crate::protocol::syntax::is_token_byte;
 use crate::protocol::target::{Target, decode_path};
 use crate::protocol::{HeadLimits, policy};
 
 /// Empty lines tolerated before a request line (RFC 9112 §2.2): old clients send one after a POST.
 const BLANK_LINES: usize = 2;
 
-/// Room for a head's text that is taken at once, bytes: most heads fit, and a client that pipelines doesn't make each of its
-/// requests reserve room for all of them.
+/// Room for a head's text that is taken at once, bytes: most heads fit, and a client that pipelines doesn't
+/// make each of its requests reserve room for all of them.
 const TEXT_ROOM: usize = 2048;
-
-/// What a request says of the connection and of its answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Terms {
-    /// HTTP/1.0 or 1.1.
-    pub(super) version: Version,
-    /// It is a HEAD request: the answer has no body.
-    pub(super) is_head: bool,
-    /// The client would use the connection again (RFC 9112 §9.3).
-    pub(super) persistent: bool,
-    /// The client waits for `100 Continue` before it sends the body.
-    pub(super) expects_continue: bool,
-}
 
 /// Where [`HeadReader::advance`] is.
 #[derive(Debug)]
@@ -46,7 +34,9 @@ pub(super) struct HeadReader {
     lines: Lines,
     stage: Stage,
     request: Box<Request>,
-    seen: Seen,
+    /// The target's authority, which stands in for Host (RFC 9112 §3.2.2).
+    authority: Option<Span>,
+    control: ControlFields,
 }
 
 #[derive(Debug)]
@@ -57,20 +47,6 @@ enum Stage {
     Fields(usize),
 }
 
-/// What is known of the fields that govern connection and framing.
-#[derive(Debug, Default)]
-struct Seen {
-    /// The target's authority, which stands in for Host (RFC 9112 §3.2.2).
-    authority: Option<Span>,
-    /// Which of the fields is Host.
-    host: Option<usize>,
-    content_length: Option<u64>,
-    transfer_encoding: bool,
-    close: bool,
-    keep_alive: bool,
-    expects_continue: bool,
-}
-
 impl HeadReader {
     /// A reader that has seen nothing.
     pub(super) fn new() -> Self {
@@ -78,7 +54,8 @@ impl HeadReader {
             lines: Lines::default(),
             stage: Stage::RequestLine { blank_lines: 0 },
             request: Box::default(),
-            seen: Seen::default(),
+            authority: None,
+            control: ControlFields::default(),
         }
     }
 
@@ -177,7 +154,7 @@ impl HeadReader {
         request.method = Span::new(0, method_end);
         request.target = Span::new(target_start, version_start - 1);
         request.query = Span::new(target_start + parts.query.start, target_start + parts.query.end);
-        self.seen.authority = parts
+        self.authority = parts
             .authority
             .map(|place| Span::new(target_start + place.start, target_start + place.end));
         request.raw_path = match &target[parts.path.clone()] {
@@ -206,24 +183,21 @@ impl HeadReader {
             return Ok(());
         }
         request.fields.push((name, value));
-        self.seen.note(request)
+        self.control.note(request)
     }
 
     /// The head is complete: what do its fields mean together?
     fn finish(&mut self, limits: &HeadLimits) -> Result<Progress, Refusal> {
         let request = &mut *self.request;
-        let seen = &self.seen;
-        let is_old = request.version == Version::Http10;
-        if seen.host.is_none() && !is_old {
-            return Err(Refusal::new(400, "no Host"));
-        }
-        request.framing = seen.framing(request)?;
+        request.head_bytes = self.lines.consumed();
+        request.framing = self.control.framing(request)?;
         if let BodyFraming::Length(length) = request.framing
             && limits.is_too_long(length)
         {
             return Err(Refusal::new(413, "the body is longer than allowed"));
         }
-        match (seen.authority, seen.host) {
+        match (self.authority, self.control.host()) {
+            (_, None) if request.version != Version::Http10 => return Err(Refusal::new(400, "no Host")),
             (Some(authority), Some(host)) => request.fields[host].1 = authority,
             (Some(authority), None) => {
                 let name = request.text.push(b"host");
@@ -231,95 +205,7 @@ impl HeadReader {
             }
             (None, _) => {}
         }
-        request.head_bytes = self.lines.consumed();
-        let terms = Terms {
-            version: request.version,
-            is_head: request.method() == b"HEAD",
-            persistent: !seen.close && (!is_old || seen.keep_alive),
-            // RFC 9110 §10.1.1: not for HTTP/1.0, and not without a body.
-            expects_continue: seen.expects_continue && !is_old,
-        };
-        Ok(Progress::Complete(terms))
-    }
-}
-
-impl Seen {
-    /// Notes the field that was added last, if it governs connection or framing.
-    fn note(&mut self, request: &Request) -> Result<(), Refusal> {
-        let Some(&(name, value)) = request.fields.last() else {
-            return Ok(());
-        };
-        let value = request.get(value);
-        match request.get(name) {
-            b"host" => {
-                if self.host.replace(request.fields.len() - 1).is_some() {
-                    return Err(Refusal::new(400, "more than one Host"));
-                }
-                if !is_authority(value) {
-                    return Err(Refusal::new(400, "a malformed Host"));
-                }
-            }
-            b"content-length" => {
-                let length = match number(value) {
-                    Ok(length) => length,
-                    Err(NumberError::Malformed) => {
-                        return Err(Refusal::new(400, "a malformed Content-Length"));
-                    }
-                    Err(NumberError::Overflow) => {
-                        return Err(Refusal::new(413, "the body is longer than allowed"));
-                    }
-                };
-                if self.content_length.replace(length).is_some() {
-                    return Err(Refusal::new(400, "more than one Content-Length"));
-                }
-            }
-            b"transfer-encoding" => self.transfer_encoding = true,
-            b"connection" => {
-                for option in list(value) {
-                    self.close |= option.eq_ignore_ascii_case(b"close");
-                    self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-                }
-            }
-            b"expect" => {
-                self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
-                if !self.expects_continue && request.version != Version::Http10 {
-                    return Err(Refusal::new(417, "an expectation other than 100-continue"));
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// How the body is framed (RFC 9112 §6.3); whatever two readers could understand differently is refused.
-    fn framing(&self, request: &Request) -> Result<BodyFraming, Refusal> {
-        if !self.transfer_encoding {
-            return Ok(self.content_length.map_or(BodyFraming::None, BodyFraming::Length));
-        }
-        if self.content_length.is_some() {
-            return Err(Refusal::new(400, "both Content-Length and Transfer-Encoding"));
-        }
-        if request.version == Version::Http10 {
-            return Err(Refusal::new(400, "Transfer-Encoding in HTTP/1.0"));
-        }
-        let values = request.fields().filter(|(name, _)| *name == b"transfer-encoding");
-        let codings: Vec<&[u8]> = values.flat_map(|(_, value)| list(value)).collect();
-        let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
-        match &codings[..] {
-            [only] if is_chunked(only) => Ok(BodyFraming::Chunked),
-            [others @ .., last]
-                if is_chunked(last)
-                    && others
-                        .iter()
-                        .all(|coding| is_token(coding) && !is_chunked(coding)) =>
-            {
-                Err(Refusal::new(501, "a transfer coding other than chunked"))
-            }
-            _ => Err(Refusal::new(
-                400,
-                "a Transfer-Encoding that does not end with one chunked",
-            )),
-        }
+        Ok(Progress::Complete(self.control.terms(request)))
     }
 }
 
@@ -341,8 +227,8 @@ fn version(line: &[u8], version: &[u8]) -> Result<Version, Refusal> {
     }
 }
 
-/// Recognizes, by what comes instead of a request line, those who talk something else: they wouldn't send the line end that
-/// one would wait for.
+/// Recognizes, by what comes instead of a request line, those who talk something else: they wouldn't send the
+/// line end that one would wait for.
 fn refuse_other_protocols(rest: &[u8]) -> Result<(), Refusal> {
     match rest {
         // TLS: a handshake record of version 3.x.

@@ -2,8 +2,8 @@
 
 use uwrs_api::Inbound;
 
-/// Finds lines, remembers how far it has looked and counts what it consumed: byte-by-byte arrival costs no more than
-/// arrival at once.
+/// Finds lines, remembers how far it has looked and counts what it consumed: byte-by-byte arrival costs no
+/// more than arrival at once.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     scanned: usize,
@@ -17,7 +17,8 @@ pub(super) enum Line<'a> {
     Whole(&'a [u8]),
     /// No line end has arrived.
     Partial,
-    /// A LF without a CR before it: never a line end here (RFC 9112 §2.2 would allow it, and smugglers use it).
+    /// A LF without a CR before it: never a line end here (RFC 9112 §2.2 would allow it, and smugglers use
+    /// it).
     BareLf,
     /// The limit is reached, and no line end.
     TooLong,

@@ -1,11 +1,12 @@
-//! HTTP/1.1 and 1.0 as a state machine, the server's side. Bytes in, events out; sockets and time are the server's
-//! business.
+//! HTTP/1.1 and 1.0 as a state machine, the server's side. Bytes in, events out; sockets and time are the
+//! server's business.
 //!
-//! Requests are read by [`head`] and [`body`], answers are written by [`encode`]; this module joins the two sides: which
-//! request an answer belongs to, and whether another may follow on the same connection.
+//! Requests are read by [`head`] and [`body`], answers are written by [`encode`]; this module joins the two
+//! sides: which request an answer belongs to, and whether another may follow on the same connection.
 
 mod body;
 mod chunked;
+mod control;
 mod encode;
 mod field;
 mod head;
@@ -18,8 +19,9 @@ use uwrs_api::{
 };
 
 use self::body::{BodyReader, Piece};
+use self::control::Terms;
 use self::encode::Written;
-use self::head::{HeadReader, Progress, Terms};
+use self::head::{HeadReader, Progress};
 use super::HeadLimits;
 
 /// How a connection behaves beyond its limits.
@@ -161,7 +163,8 @@ impl Protocol for Http1 {
         let Writing::Due(terms) = &self.writing else {
             return;
         };
-        // Before the request is complete no one knows where the next one would begin, or whether the rest will come.
+        // Before the request is complete no one knows where the next one would begin, or whether the rest
+        // will come.
         let may_persist =
             self.options.keep_alive && !self.draining && matches!(self.reading, Reading::Complete);
         let mut written = None;

@@ -1,9 +1,9 @@
-//! The uwsgi protocol as a state machine, the server's side: one packet of variables in, an HTTP-like answer out, then
-//! the connection closes.
+//! The uwsgi protocol as a state machine, the server's side: one packet of variables in, an HTTP-like answer
+//! out, then the connection closes.
 //!
-//! [`packet`] takes a packet apart, [`request`] makes a [`Request`](uwrs_api::Request) of its variables, [`sniff`]
-//! recognizes peers that speak something else. Of the packet types only requests (modifier1 0 and 30) and pings (100) are
-//! served.
+//! [`packet`] takes a packet apart, [`request`] makes a [`Request`](uwrs_api::Request) of its variables,
+//! [`sniff`] recognizes peers that speak something else. Of the packet types only requests (modifier1 0 and
+//! 30) and pings (100) are served.
 
 mod packet;
 mod request;

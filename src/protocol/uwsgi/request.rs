@@ -1,7 +1,7 @@
 //! A [`Request`] from the variables of a uwsgi packet.
 //!
-//! Variables that uWSGI loads code by (`UWSGI_FILE`, `UWSGI_MODULE`, `UWSGI_PYHOME`, `UWSGI_CHDIR`, …: every `UWSGI_*` but
-//! `UWSGI_SCHEME`) are dropped: whoever reaches the socket could run what he likes.
+//! Variables that uWSGI loads code by (`UWSGI_FILE`, `UWSGI_MODULE`, `UWSGI_PYHOME`, `UWSGI_CHDIR`, …: every
+//! `UWSGI_*` but `UWSGI_SCHEME`) are dropped: whoever reaches the socket could run what he likes.
 
 use uwrs_api::{BodyFraming, Refusal, Request, Span, Text, Version};
 
@@ -32,8 +32,8 @@ pub(super) fn read(packet: &[u8], header: Header, limits: &HeadLimits) -> Result
     assembly.finish(packet.len(), header.modifier, limits)
 }
 
-/// A request on its way together. The request's text begins with the packet, so that nearly every part of it is a place in
-/// the packet.
+/// A request on its way together. The request's text begins with the packet, so that nearly every part of it
+/// is a place in the packet.
 struct Assembly {
     request: Box<Request>,
     target: Option<Span>,
@@ -70,7 +70,8 @@ impl Assembly {
         }
     }
 
-    /// Takes in one variable. Of a name that comes again the last value counts, except that header fields add up.
+    /// Takes in one variable. Of a name that comes again the last value counts, except that header fields add
+    /// up.
     fn add(&mut self, key: Span, value: Span) -> Result<(), Refusal> {
         let request = &mut *self.request;
         let (name, text) = (request.text.get(key), request.text.get(value));
@@ -292,8 +293,8 @@ fn put_target(request: &mut Request) -> Span {
     request.text.push(&target)
 }
 
-/// Could it be what a header field's name becomes in an environ? One in lower case or with a dash could pass for
-/// another field; it stays a variable.
+/// Could it be what a header field's name becomes in an environ? One in lower case or with a dash could pass
+/// for another field; it stays a variable.
 fn is_field_name(name: &[u8]) -> bool {
     let is_field_byte = |byte: &u8| is_token_byte(*byte) && !byte.is_ascii_lowercase() && *byte != b'-';
     !name.is_empty() && name.iter().all(is_field_byte)

@@ -1,5 +1,5 @@
-//! Recognizes, by its first bytes, a peer that speaks something else than uwsgi: the most frequent mistake with
-//! `socket =`.
+//! Recognizes, by its first bytes, a peer that speaks something else than uwsgi: the most frequent mistake
+//! with `socket =`.
 
 /// What the first bytes look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +12,8 @@ pub(super) enum Sniffed {
     Other(&'static str),
 }
 
-/// How an HTTP request begins. Each first byte is also a number of a uwsgi packet type, none of which is served.
+/// How an HTTP request begins. Each first byte is also a number of a uwsgi packet type, none of which is
+/// served.
 const METHODS: [&[u8]; 10] = [
     b"GET ",
     b"HEAD ",

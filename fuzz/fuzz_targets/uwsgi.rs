@@ -1,0 +1,22 @@
+//! The uwsgi protocol from arbitrary bytes: nothing panics, the contract of `Protocol` holds, and cuts don't
+//! matter.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use uwrs::protocol::{HeadLimits, Uwsgi};
+
+#[path = "../../tests/wire/drive.rs"]
+mod drive;
+#[path = "../splits.rs"]
+mod splits;
+
+const LIMITS: HeadLimits = HeadLimits {
+    head_bytes: 1024,
+    fields: 16,
+    body_bytes: Some(128),
+};
+
+fuzz_target!(|bytes: &[u8]| {
+    splits::check(bytes, |pieces| drive::drive(Uwsgi::new(LIMITS), pieces));
+});
