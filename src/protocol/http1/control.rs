@@ -59,7 +59,8 @@ impl ControlFields {
                 }
             }
             b"content-length" => {
-                if self.content_length.replace(content_length(value)?).is_some() {
+                let length = content_length(value)?;
+                if self.content_length.replace(length).is_some() {
                     return Err(Refusal::new(400, "more than one Content-Length"));
                 }
             }

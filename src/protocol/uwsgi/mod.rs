@@ -2,7 +2,7 @@
 //! out, then the connection closes.
 //!
 //! [`packet`] takes a packet apart, [`request`] makes a [`Request`](uwrs_api::Request) of its variables,
-//! [`sniff`] recognizes peers that speak something else. Of the packet types only requests (modifier1 0 and
+//! [`mod@sniff`] recognizes peers that speak something else. Of the packet types only requests (modifier1 0 and
 //! 30) and pings (100) are served.
 
 mod packet;
