@@ -43,6 +43,8 @@ pub struct Settings {
     pub chdir2: Option<PathBuf>,
     /// How many workers there are (`uwsgi.numproc`); 0 counts as 1.
     pub workers: usize,
+    /// The master's pid (`uwsgi.masterpid()`, also at import); `None` without one.
+    pub master: Option<i32>,
     /// What was said, in order, for `uwsgi.opt`; `None`: a key without a value.
     pub options: Vec<(String, Option<String>)>,
 }

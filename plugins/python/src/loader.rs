@@ -285,11 +285,14 @@ fn is_asynchronous(callable: &Bound<'_, PyAny>) -> bool {
     if let Some(flags) = flags(callable) {
         return flags & ASYNCHRONOUS != 0;
     }
-    // functools.partial
-    if let Ok(inner) = callable.getattr("func") {
+    let kind = callable.get_type();
+    // Not every object's `func` is what it calls.
+    if kind.qualname().is_ok_and(|name| name == "partial")
+        && let Ok(inner) = callable.getattr("func")
+    {
         return flags(&inner).is_some_and(|flags| flags & ASYNCHRONOUS != 0);
     }
-    let call = callable.get_type().getattr("__call__");
+    let call = kind.getattr("__call__");
     call.is_ok_and(|call| flags(&call).is_some_and(|flags| flags & ASYNCHRONOUS != 0))
 }
 

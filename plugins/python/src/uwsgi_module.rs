@@ -19,6 +19,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Makes `import uwsgi` work.
 pub(crate) fn install(py: Python<'_>, settings: &Settings) -> PyResult<()> {
+    MASTER.store(settings.master.unwrap_or(0), Ordering::Relaxed);
     let module = PyModule::new(py, "uwsgi")?;
     module.add("version", version(py))?;
     module.add("hostname", PyBytes::new(py, host_name().as_bytes()))?;

@@ -95,7 +95,8 @@ fn workers_are_forked_from_a_mold_that_has_loaded_the_application() {
              threads: True\n\
              main: True\n\
              cwd: /\n\
-             argv: ['uwrs', '--debug']"
+             argv: ['uwrs', '--debug']\n\
+             stdout: ('backslashreplace', True)"
         );
         assert_eq!(told, expected);
     }

@@ -28,6 +28,8 @@ pub(super) struct FieldNames {
 impl FieldNames {
     /// Names are kept up to this number; others are made anew each time.
     const LIMIT: usize = 512;
+    /// Longer names, in bytes, are not kept.
+    const LONGEST: usize = 64;
 
     pub(super) fn new(py: Python<'_>) -> Self {
         let mut known: HashMap<Box<[u8]>, FieldKey, Quick> = HashMap::default();
@@ -55,7 +57,7 @@ impl FieldNames {
         }
         let key = FieldKey::Name(header_key(py, name)?);
         let result = work(&key);
-        if self.known.len() < Self::LIMIT {
+        if self.known.len() < Self::LIMIT && name.len() <= Self::LONGEST {
             self.known.insert(name.into(), key);
         }
         result
@@ -124,7 +126,11 @@ pub(super) struct ConnectionTexts {
 impl ConnectionTexts {
     fn new(py: Python<'_>, texts: &mut Texts, connection: &Arc<ConnectionInfo>) -> PyResult<Self> {
         let (addr, port) = match connection.peer {
-            Peer::Inet(address) => (address.ip().to_string(), address.port().to_string()),
+            // A socket for both families shows IPv4 clients as ::ffff:192.0.2.1.
+            Peer::Inet(address) => (
+                address.ip().to_canonical().to_string(),
+                address.port().to_string(),
+            ),
             Peer::Unix => (String::new(), String::new()),
         };
         let port_of_listener = &connection.server_port;

@@ -67,13 +67,15 @@ impl WsgiGateway {
             script_name,
             path_info,
         };
-        let environ = match self.environ.borrow_mut().build(py, &facts, body) {
+        let built = self.environ.borrow_mut().build(py, &facts, body);
+        let environ = match built {
             Ok(environ) => environ,
             Err(error) => {
                 return response::broken(py, responder, &request, "making the environ failed", &error);
             }
         };
-        let starter = match self.starters.borrow_mut().take(py) {
+        let taken = self.starters.borrow_mut().take(py);
+        let starter = match taken {
             Ok(starter) => starter,
             Err(error) => {
                 return response::broken(py, responder, &request, "making start_response failed", &error);

@@ -458,6 +458,17 @@ valid_file = validator(lambda e, s: (s("200 OK", TEXT), e["wsgi.file_wrapper"](i
 # --- the process ---
 
 
+def leave_a_mark_later(environ, start_response):
+    """A thread that makes the file which the query names, once it gets its turn."""
+    import threading
+
+    turn = threading.Event()
+    path = environ["QUERY_STRING"]
+    threading.Thread(target=lambda: (turn.wait(0.01), open(path, "w").close())).start()
+    start_response("200 OK", TEXT)
+    return []
+
+
 def tells_its_end(environ, start_response):
     """A large answer which removes the file that the query names when it is given back."""
 

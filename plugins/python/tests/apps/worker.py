@@ -47,6 +47,7 @@ def application(environ, start_response):
         "main": threading.current_thread() is threading.main_thread(),
         "cwd": os.getcwd(),
         "argv": sys.argv,
+        "stdout": (sys.stdout.errors, sys.stdout.line_buffering),
     }
     return ["\n".join(f"{key}: {value}" for key, value in facts.items()).encode()]
 

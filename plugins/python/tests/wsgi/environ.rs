@@ -226,6 +226,16 @@ fn a_unix_socket_has_a_name_and_a_port_all_the_same() {
 }
 
 #[test]
+fn an_ipv4_client_of_a_socket_for_both_families_has_its_own_address() {
+    let mut ask = Ask::get("/environ");
+    ask.connection.peer = Peer::Inet("[::ffff:192.0.2.9]:1".parse().expect("an address"));
+    assert_eq!(value(&environ(ask), "REMOTE_ADDR"), Some("192.0.2.9"));
+    let mut ask = Ask::get("/environ");
+    ask.connection.peer = Peer::Inet("[2001:db8::1]:1".parse().expect("an address"));
+    assert_eq!(value(&environ(ask), "REMOTE_ADDR"), Some("2001:db8::1"));
+}
+
+#[test]
 fn the_version_is_the_client_s() {
     let environ = environ(Ask::get("/environ").version(Version::Http10));
     assert_eq!(value(&environ, "SERVER_PROTOCOL"), Some("HTTP/1.0"));

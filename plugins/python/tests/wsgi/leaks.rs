@@ -1,6 +1,7 @@
 //! Requests of every kind, by the ten thousand: what they took is given back.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::support::{self, Ask, Mailbox, Server};
 
@@ -54,6 +55,42 @@ fn fifty_thousand_requests_leave_nothing_behind() {
         objects_after <= objects_before + 20,
         "{objects_before} objects before, {objects_after} after"
     );
+}
+
+#[test]
+fn exceptions_leave_no_frames_behind() {
+    let (before, after) = support::with_server(crate::settings, |server| {
+        let fail = |count: usize| {
+            for _ in 0..count {
+                Ask::get("/raise_started").send(server);
+                Ask::get("/closing_error_later").send(server);
+                Ask::get("/header_newline").send(server);
+            }
+            Ask::get("/events").send(server);
+        };
+        fail(20);
+        let (_, before) = measure(server);
+        fail(500);
+        let (_, after) = measure(server);
+        (before, after)
+    });
+    assert!(after <= before + 20, "{before} objects before, {after} after");
+}
+
+#[test]
+fn threads_of_the_application_run_while_the_loop_rests() {
+    support::with_server(crate::settings, |server| {
+        let mark = std::env::temp_dir().join(format!("uwrs-mark-{}", std::process::id()));
+        let _ = std::fs::remove_file(&mark);
+        Ask::get(&format!("/leave_a_mark_later?{}", mark.display())).send(server);
+        server.gateway.rest();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !mark.exists() {
+            assert!(Instant::now() < deadline, "the thread did not run");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::fs::remove_file(&mark).expect("the mark is there");
+    });
 }
 
 #[test]
