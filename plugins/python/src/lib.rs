@@ -1,10 +1,22 @@
 //! Python inside uwrs: the interpreter, the loader, the WSGI gateway. All of pyo3 is here, nothing else has it.
+//!
+//! [`start`] gives the [`Runtime`] that the process model drives: `home` is looked at and the interpreter started in it,
+//! `load` imports the applications, `freeze` and `fork` make workers of the mold, `enter_worker` gives the gateway.
+//! Whoever holds the interpreter does so for as long as there is work and lets go before waiting: the runtime when
+//! one of its calls returns, the gateway in `rest`. Between `ForkStage::Before` and the stage after it the
+//! calling thread keeps hold.
+
+#![deny(unsafe_code)]
 
 mod failure;
 mod home;
 mod interpreter;
 mod loader;
 mod mounts;
+#[expect(
+    unsafe_code,
+    reason = "the one place that speaks to CPython without pyo3's help"
+)]
 mod raw;
 mod runtime;
 mod target;

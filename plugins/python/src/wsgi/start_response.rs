@@ -144,6 +144,10 @@ fn refusal(misstep: Misstep) -> PyErr {
 fn reported(exc_info: &Bound<'_, PyAny>) -> PyResult<PyErr> {
     let (kind, value, traceback): (Bound<'_, PyAny>, Bound<'_, PyAny>, Bound<'_, PyAny>) =
         exc_info.extract()?;
+    // `sys.exc_info()` where nothing was raised.
+    if kind.is_none() {
+        return Ok(refusal(Misstep::HeadGone));
+    }
     let value = if value.is_none() { kind.call0()? } else { value };
     let value = value.call_method1(intern!(exc_info.py(), "with_traceback"), (traceback,))?;
     Ok(PyErr::from_value(value))
