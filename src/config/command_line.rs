@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, ArgMatches, Command as Parser};
+use clap::{Arg, ArgAction, Command as Parser};
 
 use super::definition::{Arity, Definition, Status, Theme};
 use super::reader::Said;
@@ -35,19 +35,20 @@ pub(super) fn read(arguments: impl Iterator<Item = OsString>) -> Result<CommandL
         .try_get_matches_from(&arguments)
         .map_err(|error| reason(&error))?;
     let mut found = Vec::new();
-    for definition in table::options() {
-        for name in definition.names() {
-            collect(&matches, name, &mut found);
-        }
+    for id in matches.ids() {
+        let name = id.as_str();
+        let values = matches.get_many::<String>(name).into_iter().flatten();
+        let indices = matches.indices_of(name).into_iter().flatten();
+        found.extend(
+            values
+                .zip(indices)
+                .map(|(value, index)| (index, name, value.clone())),
+        );
     }
-    for name in foreign_flags(&arguments) {
-        collect(&matches, name, &mut found);
-    }
-    collect(&matches, FILES, &mut found);
     found.sort_by_key(|(index, ..)| *index);
     let mut line = CommandLine::default();
     for (_, name, value) in found {
-        line.add(&name, value)?;
+        line.add(name, value)?;
     }
     Ok(line)
 }
@@ -113,18 +114,8 @@ fn file(given: String) -> Result<Said, String> {
     })
 }
 
-fn collect(matches: &ArgMatches, name: &str, found: &mut Vec<(usize, String, String)>) {
-    let values = matches.try_get_many::<String>(name).ok().flatten();
-    let indices = matches.indices_of(name);
-    let (Some(values), Some(indices)) = (values, indices) else {
-        return;
-    };
-    for (value, index) in values.zip(indices) {
-        found.push((index, name.to_owned(), value.clone()));
-    }
-}
-
-/// A parser of all defined options, and of those of uWSGI's other ones that are used.
+/// A parser of all options that are shown or have a short flag, and of the others that are used: there are more than
+/// a thousand, and to tell the parser of them takes longer than all else that is done here.
 fn parser(arguments: &[String]) -> Parser {
     let mut parser = Parser::new("uwrs")
         .no_binary_name(true)
@@ -141,7 +132,12 @@ fn parser(arguments: &[String]) -> Parser {
              uwrs --http :8000 --chdir app --module config.wsgi\n  \
              uwrs --check uwsgi.ini",
         );
+    let used = long_flags(arguments);
+    let is_used = |definition: &Definition| definition.names().any(|name| used.contains(&name));
     for definition in table::options() {
+        if !is_shown(definition) && definition.short.is_none() && !is_used(definition) {
+            continue;
+        }
         parser = parser.arg(argument(definition));
         for alias in definition.aliases {
             parser = parser.arg(hidden(alias, definition.kind.arity()));
@@ -159,26 +155,36 @@ fn parser(arguments: &[String]) -> Parser {
     )
 }
 
-/// Flags that are known by name only: a thousand of them, so the parser is told of those that are used.
-fn foreign_flags(arguments: &[String]) -> Vec<&str> {
-    let mut names: Vec<&str> = arguments
+/// The long flags among the arguments, as they are written.
+fn long_flags(arguments: &[String]) -> Vec<&str> {
+    arguments
         .iter()
         .filter_map(|argument| argument.strip_prefix("--"))
         .map(|flag| flag.split_once('=').map_or(flag, |(name, _)| name))
-        .filter(|name| table::foreign(name).is_some())
-        .collect();
+        .collect()
+}
+
+/// The flags among them that are known by name only.
+fn foreign_flags(arguments: &[String]) -> Vec<&str> {
+    let mut names = long_flags(arguments);
+    names.retain(|name| table::foreign(name).is_some());
     names.sort_unstable();
     names.dedup();
     names
 }
 
-fn argument(definition: &'static Definition) -> Arg {
-    let is_shown = matches!(
+/// Is it listed by `--help`? What steers the reading of files is of little use elsewhere.
+fn is_shown(definition: &Definition) -> bool {
+    let works = matches!(
         definition.status,
         Status::Works | Status::Command | Status::Always(_)
-    ) || matches!(definition.name, "ini" | "set" | "set-placeholder" | "include");
+    );
+    works || matches!(definition.name, "ini" | "set" | "set-placeholder" | "include")
+}
+
+fn argument(definition: &'static Definition) -> Arg {
     let argument = hidden(definition.name, definition.kind.arity())
-        .hide(!is_shown)
+        .hide(!is_shown(definition))
         .help(described(definition))
         .help_heading(definition.theme.to_string());
     let argument = match definition.short {
@@ -186,7 +192,7 @@ fn argument(definition: &'static Definition) -> Arg {
         None => argument,
     };
     match definition.kind.value_name() {
-        "" => argument.hide_possible_values(true),
+        "" => argument,
         name => argument.value_name(name),
     }
 }

@@ -9,7 +9,7 @@ use configparser::ini::{Ini, IniDefault};
 
 /// A key and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub(super) struct Line {
     /// Its number in the file, from 1.
     pub number: usize,
     /// The key.
@@ -20,7 +20,7 @@ pub struct Line {
 
 /// Something in the text that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub(super) struct Fault {
     /// The line's number, from 1.
     pub line: usize,
     /// What is wrong, and the way out.
@@ -29,7 +29,7 @@ pub struct Fault {
 
 /// A file that was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Document {
+pub(super) struct Document {
     sections: Vec<Section>,
     /// Lines that are wrong although they may work: to be told, not refused.
     pub remarks: Vec<Fault>,
@@ -44,7 +44,7 @@ struct Section {
 
 impl Document {
     /// Reads the bytes of a file.
-    pub fn read(bytes: &[u8]) -> Self {
+    pub(super) fn read(bytes: &[u8]) -> Self {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let mut document = Self::default();
         let tagged = document.tag(bytes);
@@ -53,13 +53,13 @@ impl Document {
     }
 
     /// The names of its sections, in order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.sections.iter().map(|section| section.name.as_str())
     }
 
     /// The lines of a section in the file's order, those of its repetitions behind it; `None`: there is no such
     /// section.
-    pub fn section(&self, name: &str) -> Option<(&[Line], &[Fault])> {
+    pub(super) fn section(&self, name: &str) -> Option<(&[Line], &[Fault])> {
         let section = self.sections.iter().find(|section| section.name == name)?;
         Some((&section.lines, &section.faults))
     }

@@ -9,7 +9,7 @@ mod command_line;
 mod definition;
 mod glob;
 mod host;
-pub mod ini;
+mod ini;
 mod magic;
 mod placeholder;
 mod plugins;
@@ -133,3 +133,6 @@ fn simple_command(line: &CommandLine, host: &dyn Host) -> Result<Option<Invocati
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests;

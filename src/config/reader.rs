@@ -578,7 +578,7 @@ fn tell_unknown(options: &Options, referenced: &BTreeSet<String>, problems: &mut
 
 fn unknown(name: &str) -> String {
     if !is_plausible(name) {
-        return format!("not a line of the form \"name = value\": \"{name}\"");
+        return format!("not a line of the form \"name = value\": \"{}\"", name.trim());
     }
     match table::nearest(name) {
         Some(near) => format!("unknown option \"{name}\", did you mean \"{near}\"?"),

@@ -1,0 +1,278 @@
+//! What options mean.
+
+use std::time::Duration;
+
+use super::Machine;
+use crate::config::{Config, EnvironmentChange, Invocation, ListenAddress, Mount, Owner, ProtocolKind};
+
+fn config(lines: &str) -> Config {
+    Machine::with_lines(lines).config(&[])
+}
+
+#[test]
+fn what_is_not_said_has_a_default() {
+    let config = config("");
+    assert_eq!(config.sockets.backlog, 1024);
+    assert_eq!(config.sockets.mode, None);
+    assert!(!config.sockets.vacuum);
+    assert!(config.processes.master);
+    assert_eq!(config.processes.workers, 1);
+    assert!(config.processes.die_on_term);
+    assert_eq!(config.processes.worker_reload_mercy, Duration::from_secs(60));
+    assert_eq!(config.application.threads, 1);
+    assert!(!config.application.lazy);
+    assert_eq!(config.application.autoreload, None);
+    assert_eq!(config.limits.head_bytes, 65536);
+    assert_eq!(config.limits.fields, 128);
+    assert_eq!(config.limits.body_bytes, None);
+    assert!(config.logging.requests);
+    assert_eq!(config.logging.slow, None);
+    assert_eq!(config.warnings, [""; 0]);
+}
+
+#[test]
+fn an_application_is_needed_unless_it_is_said_not_to_be() {
+    let Ok(Invocation::Run { config, .. }) = Machine::new().parse(&["--http", ":80", "-w", "app"]) else {
+        panic!("it can be run");
+    };
+    assert!(config.application.need_app);
+}
+
+#[test]
+fn protocol_changes_what_is_spoken_on_socket_alone() {
+    let config = config("protocol = http\nsocket = :1\nuwsgi-socket = :2\nhttp11-socket = :3");
+    let spoken: Vec<ProtocolKind> = config
+        .listeners
+        .iter()
+        .map(|listener| listener.protocol)
+        .collect();
+    assert_eq!(
+        spoken,
+        [
+            ProtocolKind::Http,
+            ProtocolKind::Uwsgi,
+            ProtocolKind::Http,
+            ProtocolKind::Http
+        ]
+    );
+}
+
+#[test]
+fn a_listener_remembers_where_it_was_asked_for() {
+    let config = config("\nsocket = :1");
+    assert_eq!(config.listeners[0].origin, "uwsgi.ini:3");
+}
+
+#[test]
+fn paths_start_where_uwsgi_starts_them() {
+    let machine = Machine::with_lines(
+        "chdir = app\nsocket = app.sock\nhome = ../venv\npythonpath = lib\npidfile = a.pid\nsafe-pidfile = b.pid\n\
+         logto = a.log\nwsgi-file = wsgi.py\nchdir2 = data",
+    )
+    .directory("/srv/app/../venv")
+    .directory("/srv/app/lib")
+    .directory("/srv/app/data");
+    let config = machine.config(&[]);
+    let application = config.application;
+    assert_eq!(application.chdir.as_deref(), Some("/srv/app".as_ref()));
+    assert_eq!(application.chdir2.as_deref(), Some("/srv/app/data".as_ref()));
+    assert_eq!(application.home.as_deref(), Some("/srv/app/../venv".as_ref()));
+    assert_eq!(application.pythonpath, [std::path::PathBuf::from("/srv/app/lib")]);
+    assert_eq!(application.wsgi_file.as_deref(), Some("wsgi.py".as_ref()));
+    assert_eq!(
+        config.listeners[0].address,
+        ListenAddress::Unix("/srv/app/app.sock".into())
+    );
+    assert_eq!(config.processes.pidfile.as_deref(), Some("/srv/a.pid".as_ref()));
+    assert_eq!(
+        config.processes.safe_pidfile.as_deref(),
+        Some("/srv/app/b.pid".as_ref())
+    );
+    assert_eq!(config.logging.file.as_deref(), Some("/srv/a.log".as_ref()));
+}
+
+#[test]
+fn a_virtualenv_that_is_not_below_chdir_is_looked_for_where_the_program_was_started() {
+    let config = config("chdir = app\nvirtualenv = venv");
+    assert_eq!(config.application.home.as_deref(), Some("/srv/venv".as_ref()));
+}
+
+#[test]
+fn of_module_and_file_the_one_said_last_counts() {
+    let machine = Machine::with_lines("module = a\nwsgi-file = b.py");
+    let application = machine.config(&[]).application;
+    assert_eq!(
+        (application.module, application.wsgi_file),
+        (None, Some("b.py".into()))
+    );
+    let application = machine.config(&["--wsgi", "c"]).application;
+    assert_eq!(
+        (application.module.as_deref(), application.wsgi_file),
+        (Some("c"), None)
+    );
+}
+
+#[test]
+fn mounts_keep_their_order_and_lose_their_final_slash() {
+    let mounts = config("mount = /api/=api:app\nmount = /=main.py")
+        .application
+        .mounts;
+    let mount = |point: &str, target: &str, line: usize| Mount {
+        point: point.to_owned(),
+        target: target.to_owned(),
+        origin: format!("uwsgi.ini:{line}"),
+    };
+    assert_eq!(mounts, [mount("/api", "api:app", 2), mount("", "main.py", 3)]);
+}
+
+#[test]
+fn changes_of_the_environment_keep_their_order() {
+    let changes = config("env = A=1=2\nunenv = B\nenv = A=\nenv = C = d")
+        .application
+        .environment;
+    let set = |name: &str, value: &str| EnvironmentChange::Set(name.to_owned(), value.to_owned());
+    assert_eq!(
+        changes,
+        [
+            set("A", "1=2"),
+            EnvironmentChange::Unset("B".to_owned()),
+            set("A", ""),
+            set("C ", " d")
+        ]
+    );
+}
+
+#[test]
+fn sockets_have_an_owner_and_a_mode() {
+    let sockets = config("chown-socket = www:nginx\nchmod-socket = 0660\nvacuum\nlisten = 100").sockets;
+    assert_eq!(sockets.mode, Some(0o660));
+    assert_eq!(sockets.backlog, 100);
+    assert!(sockets.vacuum);
+    let group = Some("nginx".to_owned());
+    assert_eq!(
+        sockets.owner,
+        Some(Owner {
+            user: "www".to_owned(),
+            group
+        })
+    );
+}
+
+#[test]
+fn a_backlog_larger_than_the_system_allows_is_made_smaller() {
+    let mut machine = Machine::with_lines("");
+    machine.facts.somaxconn = Some(128);
+    let config = machine.config(&[]);
+    assert_eq!(config.sockets.backlog, 128);
+    assert_eq!(config.warnings, [""; 0], "nobody asked for more");
+    let config = machine.config(&["--listen", "200"]);
+    assert_eq!(config.sockets.backlog, 128);
+    let expected = "--listen: 200 is more than the system allows, 128 is used; \
+                    to allow it: sysctl net.core.somaxconn=200";
+    assert_eq!(config.warnings, [expected]);
+}
+
+#[test]
+fn titles_are_put_together() {
+    let procname =
+        config("auto-procname\nprocname-prefix = x-\nprocname-prefix-spaced = [app]\nprocname-append = !")
+            .processes
+            .procname;
+    assert!(procname.auto);
+    assert_eq!(
+        (procname.prefix.as_str(), procname.append.as_str()),
+        ("[app] ", "!")
+    );
+}
+
+#[test]
+fn the_log_is_what_was_selected() {
+    let logging = config("disable-logging = true\nlog-4xx = true\nlog-slow = 1500").logging;
+    assert!(!logging.requests);
+    assert!(logging.client_errors);
+    assert!(!logging.server_errors);
+    assert_eq!(logging.slow, Some(Duration::from_millis(1500)));
+}
+
+#[test]
+fn limits_are_numbers() {
+    let config = config("limit-post = 1000\npy-autoreload = 2\numask = 027\npyargv = a  b");
+    assert_eq!(config.limits.body_bytes, Some(1000));
+    assert_eq!(config.application.autoreload, Some(Duration::from_secs(2)));
+    assert_eq!(config.processes.umask, Some(0o27));
+    assert_eq!(config.application.argv, ["a", "b"]);
+}
+
+#[test]
+fn commands_need_no_configuration() {
+    let machine = Machine::new();
+    for (arguments, expected) in [
+        (vec!["--reload", "run/uwrs.pid"], "Reload(\"/srv/run/uwrs.pid\")"),
+        (vec!["--stop", "/run/uwrs.pid"], "Stop(\"/run/uwrs.pid\")"),
+    ] {
+        let invocation = machine
+            .parse(&arguments)
+            .map(|invocation| format!("{invocation:?}"));
+        assert_eq!(invocation.as_deref(), Ok(expected));
+    }
+    for arguments in [
+        vec!["--help"],
+        vec!["-h"],
+        vec!["--version"],
+        vec!["--help=markdown"],
+    ] {
+        let invocation = machine.parse(&arguments);
+        assert!(matches!(invocation, Ok(Invocation::Print(_))), "{arguments:?}");
+    }
+}
+
+#[test]
+fn checking_says_whether_the_application_is_wanted_too() {
+    let machine = Machine::with_lines("http = :80\nmodule = app");
+    for (flag, wanted) in [("--check", false), ("--check=app", true)] {
+        match machine.parse(&[flag, "uwsgi.ini"]) {
+            Ok(Invocation::Check { app, .. }) => assert_eq!(app, wanted),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn show_config_says_what_was_said_and_what_it_became() {
+    let machine = Machine::with_lines(
+        "base = /srv\nchdir = %(base)/app\nprocesses = %k\nhttp = :80\nmodule = app\nharakiri = 30\nthunder-lock",
+    )
+    .variable("UWSGI_PROCESSES", "2");
+    let Ok(Invocation::Print(shown)) = machine.parse(&["uwsgi.ini", "--show-config", "--processes", "8"])
+    else {
+        panic!("it can be shown");
+    };
+    let said: Vec<&str> = shown.lines().take_while(|line| !line.is_empty()).collect();
+    let expected = [
+        "UWSGI_PROCESSES  processes = 2        → overridden by --processes",
+        "uwsgi.ini:2      base = /srv          → /srv (a placeholder)",
+        "uwsgi.ini:3      chdir = %(base)/app  → /srv/app",
+        "uwsgi.ini:4      processes = 4        → overridden by --processes",
+        "uwsgi.ini:5      http = :80           → http on :80",
+        "uwsgi.ini:6      module = app",
+        "uwsgi.ini:7      harakiri = 30        → ignored: not supported yet",
+        "uwsgi.ini:8      thunder-lock         → ignored: the kernel wakes one worker for each connection",
+        "command line     processes = 8",
+    ];
+    assert_eq!(said, expected);
+    assert!(shown.contains("\n  master = true  (uWSGI: false)\n"), "{shown}");
+}
+
+#[test]
+fn show_config_shows_what_there_is_when_something_is_wrong() {
+    let machine = Machine::with_lines("processes = many");
+    let failure = machine
+        .parse(&["uwsgi.ini", "--show-config"])
+        .expect_err("it is wrong");
+    assert!(
+        failure
+            .shown
+            .is_some_and(|shown| shown.contains("processes = many"))
+    );
+    assert_eq!(failure.messages.len(), 3);
+}

@@ -1,0 +1,148 @@
+//! Every option of the table, said in every way it can be said.
+
+use super::Machine;
+use crate::config::{Arity, Definition, Invocation, Kind, Status, options};
+
+/// A value that is not the default.
+fn sample(definition: &Definition) -> String {
+    let text = match (definition.name, definition.kind) {
+        ("protocol", _) => "http",
+        ("env", _) => "A=1",
+        ("mount", _) => "/a=b",
+        ("plugin", _) => "http",
+        (_, Kind::Flag) if definition.default == "true" => "false",
+        (_, Kind::Flag) => "true",
+        (_, Kind::Number { least, .. }) => return (least + 16).to_string(),
+        (_, Kind::Octal | Kind::SocketMode) => "660",
+        (_, Kind::Address) => ":9000",
+        (_, Kind::File) => "file",
+        (_, Kind::Directory) => "app",
+        (_, Kind::Text(_) | Kind::OptionalText(_)) => "word",
+    };
+    text.to_owned()
+}
+
+fn that_work() -> impl Iterator<Item = &'static Definition> {
+    options().filter(|known| known.status == Status::Works)
+}
+
+/// What a configuration means, but for where it was said. It has a socket and an application beside what is tried.
+fn meaning(machine: &Machine, arguments: &[&str]) -> String {
+    let names_application = |argument: &&str| {
+        ["--module", "--wsgi", "--file", "-w"]
+            .iter()
+            .any(|flag| argument.starts_with(flag))
+    };
+    let mut all = vec!["--http", ":8000", "--socket", ":7000"];
+    if machine.has_file("/srv/uwsgi.ini") {
+        all.push("uwsgi.ini");
+    } else if !arguments.iter().any(names_application) && !machine.has_variables() {
+        all.extend(["--module", "app"]);
+    }
+    all.extend(arguments);
+    let mut config = match machine.parse(&all) {
+        Ok(Invocation::Run { config, .. }) => *config,
+        other => panic!("{all:?}: {other:?}"),
+    };
+    config.warnings.clear();
+    for listener in &mut config.listeners {
+        listener.origin.clear();
+    }
+    config
+        .listeners
+        .sort_by_key(|listener| listener.address.to_string());
+    for mount in &mut config.application.mounts {
+        mount.origin.clear();
+    }
+    format!("{config:?}")
+}
+
+#[test]
+fn every_name_means_the_same_in_a_file_as_a_flag_and_in_the_environment() {
+    for known in that_work() {
+        let value = sample(known);
+        for name in known.names() {
+            let file = Machine::with_lines(&format!("module = app\n{name} = {value}"));
+            let expected = meaning(&file, &[]);
+            let flag = format!("--{name}={value}");
+            assert_eq!(meaning(&Machine::new(), &[&flag]), expected, "{flag}");
+            let variable = format!("UWRS_{}", name.to_uppercase().replace('-', "_"));
+            let environment = Machine::new()
+                .variable("UWSGI_MODULE", "app")
+                .variable(&variable, &value);
+            assert_eq!(meaning(&environment, &[]), expected, "{variable}");
+            if known.kind.arity() == Arity::Required {
+                let flag = format!("--{name}");
+                assert_eq!(
+                    meaning(&Machine::new(), &[&flag, &value]),
+                    expected,
+                    "{flag} {value}"
+                );
+            }
+        }
+        if let Some(short) = known.short.filter(|_| known.kind.arity() == Arity::Required) {
+            let flag = format!("-{short}{value}");
+            let file = Machine::with_lines(&format!("module = app\n{} = {value}", known.name));
+            assert_eq!(meaning(&Machine::new(), &[&flag]), meaning(&file, &[]), "{flag}");
+        }
+    }
+}
+
+#[test]
+fn every_option_that_works_changes_something() {
+    let without = meaning(&Machine::with_lines("module = app"), &[]);
+    // These change the reading and its warnings only.
+    let elsewhere = ["strict", "plugin", "print"];
+    for known in that_work().filter(|known| !elsewhere.contains(&known.name)) {
+        let with = Machine::with_lines(&format!("module = app\n{} = {}", known.name, sample(known)));
+        assert_ne!(meaning(&with, &[]), without, "{} changes nothing", known.name);
+    }
+}
+
+#[test]
+fn every_option_that_is_ignored_is_accepted_everywhere_and_told() {
+    let ignored = options().filter(|known| matches!(known.status, Status::NotYet | Status::Unneeded(_)));
+    // These are refused, for what they ask for cannot be left out.
+    let refused = ["emperor", "xml", "yaml", "json"];
+    // A block that is skipped.
+    let blocks = ["if-hostname-match", "if-not-hostname-match"];
+    for known in ignored.filter(|known| !refused.contains(&known.name) && !blocks.contains(&known.name)) {
+        for name in known.names() {
+            let file = Machine::with_lines(&format!("{name} = 1"));
+            let warnings = file.warnings();
+            assert_eq!(warnings.len(), 1, "{warnings:?}");
+            assert!(
+                warnings[0].starts_with(&format!("uwsgi.ini:2: {} is not ", known.name)),
+                "{warnings:?}"
+            );
+            let flag = format!("--{name}=1");
+            let warnings = Machine::new().config(&[&flag]).warnings;
+            assert!(
+                warnings[0].starts_with(&format!("--{name}: {} is not ", known.name)),
+                "{warnings:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn options_that_are_known_by_name_only_are_accepted_as_flags() {
+    let config = Machine::new().config(&["--legion-freq", "3", "--master-as-root", "--legion-freq=4"]);
+    assert_eq!(
+        config.warnings,
+        [
+            "--legion-freq: legion-freq is an option of uWSGI that uwrs does not have, it is ignored",
+            "--master-as-root: master-as-root is an option of uWSGI that uwrs does not have, it is ignored",
+        ]
+    );
+}
+
+#[test]
+fn every_default_is_a_value_that_could_be_said() {
+    // The interpreter knows this one.
+    for known in that_work().filter(|known| !known.default.is_empty() && known.name != "callable") {
+        let file = Machine::with_lines(&format!("module = app\n{} = {}", known.name, known.default));
+        let without = Machine::with_lines("module = app");
+        assert_eq!(meaning(&file, &[]), meaning(&without, &[]), "{}", known.name);
+    }
+}
