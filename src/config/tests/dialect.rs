@@ -114,9 +114,9 @@ fn magic_variables_tell_of_the_file_and_the_machine() {
 fn a_files_hash_is_the_same_on_every_machine() {
     let machine = Machine::with_lines("a = %j\nb = %J");
     // djb33x of "/srv/uwsgi.ini", reckoned by hand with 32 bits.
-    let expected = "/srv/uwsgi.ini"
-        .bytes()
-        .fold(5381u64, |hash, byte| (hash * 33 ^ u64::from(byte)) & 0xffff_ffff);
+    let expected = "/srv/uwsgi.ini".bytes().fold(5381u64, |hash, byte| {
+        ((hash * 33) ^ u64::from(byte)) & 0xffff_ffff
+    });
     assert_eq!(machine.values("a"), [format!("{expected:x}")]);
     assert_eq!(machine.values("a"), machine.values("b"));
 }
