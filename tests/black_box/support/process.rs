@@ -111,6 +111,17 @@ pub(crate) fn listening_ports(pid: i32) -> Vec<u16> {
     held.into_iter().map(|(_, port)| port).collect()
 }
 
+/// Does it wait with epoll?
+pub(crate) fn has_event_loop(pid: i32) -> bool {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
+    let mut targets = entries
+        .flatten()
+        .filter_map(|entry| fs::read_link(entry.path()).ok());
+    targets.any(|target| target.as_os_str() == "anon_inode:[eventpoll]")
+}
+
 /// Descriptors of a process with the inodes they refer to.
 fn descriptors(pid: i32) -> Vec<(u32, u64)> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {

@@ -308,21 +308,22 @@ impl Running {
         process::group(self.group())
     }
 
-    /// The pids of its workers: those of its processes that have no children.
+    /// The pids of its workers: those of its processes that run an event loop.
     pub(crate) fn workers(&self) -> Vec<i32> {
-        let family = self.family();
-        let is_parent = |pid| family.iter().any(|process| process.parent == pid);
-        let pids = family.iter().map(|process| process.pid);
-        pids.filter(|&pid| pid != self.pid && !is_parent(pid)).collect()
+        let pids = self.family().into_iter().map(|process| process.pid);
+        pids.filter(|&pid| process::has_event_loop(pid)).collect()
     }
 
-    /// The pid of the mold: the process that the workers are forked from.
+    /// The pid of the mold: neither the master nor a worker.
     pub(crate) fn mold(&self) -> i32 {
-        let family = self.family();
-        let mut molds = family.iter().filter(|mold| {
-            mold.parent == self.pid && family.iter().any(|process| process.parent == mold.pid)
-        });
-        molds.next().unwrap_or_else(|| panic!("no mold: {family:?}")).pid
+        let children = process::children(self.pid);
+        let mut molds = children
+            .iter()
+            .map(|process| process.pid)
+            .filter(|&pid| !process::has_event_loop(pid));
+        molds
+            .next()
+            .unwrap_or_else(|| panic!("no mold among {children:?}"))
     }
 
     fn group(&self) -> i32 {
