@@ -255,13 +255,10 @@ fn a_mold_that_is_killed_comes_back_and_nobody_notices() {
     let mold = server.mold();
     process::signal(mold, Signal::SIGKILL);
     load.wait_for(200);
-    soon("another mold with workers of its own", || {
-        let family = server.family();
-        let molds = process::children(server.pid());
-        molds
-            .iter()
-            .any(|child| family.iter().any(|other| other.parent == child.pid))
+    soon("another mold", || {
+        process::children(server.pid()).len() == 3 && !process::is_alive(mold)
     });
+    assert_ne!(server.mold(), mold);
     let report = load.finish();
     assert!(report.lost.is_empty(), "{:#?}\n{}", report.lost, server.log());
     // What it is for works again.
