@@ -1,25 +1,75 @@
-//! The `uwrs` program.
+//! The `uwrs` program: says what is wrong, or serves. What it was asked is read in [`config`], how a server comes up is
+//! told in [`launch`].
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use uwrs::config::{self, Failure, Invocation, SystemHost};
+use uwrs::config::{self, Config, Failure, Invocation, SystemHost};
+use uwrs::program::Program;
+use uwrs::{application, launch, logging, mold, worker};
 
 fn main() -> ExitCode {
-    match config::parse(std::env::args_os().skip(1), &SystemHost::new()) {
+    // Before anything opens a file: inherited descriptors are known by their numbers only.
+    let inherited = launch::Invocation::take();
+    match read_configuration() {
         Ok(Invocation::Print(text)) => print(&text),
-        Ok(Invocation::Check { config, .. }) => complain(&config.warnings, &[]),
-        Ok(Invocation::Run { config, .. }) => {
-            complain(&config.warnings, &["serving is not built in yet".to_owned()]);
-            return ExitCode::FAILURE;
-        }
-        Ok(Invocation::Reload(_) | Invocation::Stop(_)) => {
-            complain(&[], &["signalling a server is not built in yet".to_owned()]);
-            return ExitCode::FAILURE;
-        }
+        Ok(Invocation::Check { config, app }) => return check(&config, app),
+        Ok(Invocation::Run { config, .. }) => return serve(*config, inherited),
+        Ok(Invocation::Reload(pidfile)) => return tell(launch::reload(&pidfile)),
+        Ok(Invocation::Stop(pidfile)) => return tell(launch::stop(&pidfile)),
         Err(failure) => return fail(&failure),
     }
     ExitCode::SUCCESS
+}
+
+fn read_configuration() -> Result<Invocation, Failure> {
+    config::parse(std::env::args_os().skip(1), &SystemHost::new())
+}
+
+fn serve(config: Config, inherited: launch::Invocation) -> ExitCode {
+    let program = Program {
+        start_runtime: application::start_runtime,
+        serve: worker::run,
+        reread: &reread,
+    };
+    exit_code(launch::run(config, program, inherited))
+}
+
+/// The configuration as the same arguments give it now.
+fn reread() -> Result<Config, Vec<String>> {
+    match read_configuration() {
+        Ok(Invocation::Run { config, .. }) => Ok(*config),
+        Ok(_) => Err(vec!["the configuration no longer asks to serve".to_owned()]),
+        Err(failure) => Err(failure.messages),
+    }
+}
+
+/// `--check`, and with `app` the application is imported as a worker would.
+fn check(config: &Config, app: bool) -> ExitCode {
+    complain(&config.warnings, &[]);
+    if !app {
+        return ExitCode::SUCCESS;
+    }
+    if let Err(error) = logging::start(None) {
+        complain(&[], &[error]);
+        return ExitCode::FAILURE;
+    }
+    if mold::check_application(config, application::start_runtime) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Says how a request to another server went.
+fn tell(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            complain(&[], &[message]);
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn fail(failure: &Failure) -> ExitCode {
@@ -42,4 +92,9 @@ fn complain(warnings: &[String], errors: &[String]) {
     for error in errors {
         eprintln!("uwrs: error: {error}");
     }
+}
+
+/// A status as the kernel takes it: the lowest eight bits.
+fn exit_code(status: i32) -> ExitCode {
+    ExitCode::from((status & 0xff) as u8)
 }

@@ -1,5 +1,172 @@
-//! The log.
+//! The log: where it goes, how a line looks, reopening it after a rotation. What is logged is everyone's own business;
+//! the access log has a module of its own.
+//!
+//! Lines go to standard error. `logto` and `daemonize` lead that descriptor (and standard output, so that what Python
+//! prints comes along) to a file. Each record is one write at the end of the file, so that processes don't mix theirs. What
+//! can't be written, because a disk is full or a pipe is closed, is lost: a log must not stop a server.
 
 mod access;
 
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::SystemTime;
+
+use log::{Level, LevelFilter, Record};
+
+use crate::sys::{self, LocalTime};
+
 pub use access::AccessLog;
+
+/// The file that standard error leads to, absolute: a worker reopens it after `chdir`.
+static FILE: OnceLock<PathBuf> = OnceLock::new();
+
+/// Who writes: `master`, `mold 2`, `worker 1`.
+static ROLE: Mutex<String> = Mutex::new(String::new());
+
+/// Opens the log, once, before anything is logged. `file`: `None` for standard error. `RUST_LOG` chooses what is logged
+/// (default: `info`).
+pub fn start(file: Option<&Path>) -> Result<(), String> {
+    if let Some(path) = file {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        lead_output_to(&path)?;
+        // Already there only when `start` was called twice: the first file stays the one to reopen.
+        FILE.get_or_init(|| path);
+    }
+    let logger = env_logger::Builder::new()
+        .filter_level(LevelFilter::Info)
+        .parse_default_env()
+        .target(env_logger::Target::Pipe(Box::new(StandardError)))
+        .format(|line, record| write_record(line, record, sys::local_time(SystemTime::now())))
+        .try_init();
+    logger.map_err(|error| format!("log: {error}"))
+}
+
+/// Can the log be opened? Creates it.
+pub fn check(file: &Path) -> Result<(), String> {
+    open_named(file).map(drop)
+}
+
+/// Opens the log's file anew, after it was renamed. Does nothing for standard error. Where that fails the old file stays.
+pub fn reopen() -> Result<(), String> {
+    FILE.get().map_or(Ok(()), |path| lead_output_to(path))
+}
+
+/// The file that the log goes to; `None`: wherever standard error leads.
+pub fn file() -> Option<&'static Path> {
+    FILE.get().map(PathBuf::as_path)
+}
+
+/// Says who this process is from now on, at the start of each line.
+pub fn set_role(role: &str) {
+    role.clone_into(&mut ROLE.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+fn lead_output_to(path: &Path) -> Result<(), String> {
+    let file = open_named(path)?;
+    sys::redirect_output(file.as_fd()).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn open_named(path: &Path) -> Result<File, String> {
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .open(path);
+    file.map_err(|error| format!("{}: cannot open the log: {error}", path.display()))
+}
+
+/// `2026-07-20 12:00:01.123 [worker 2] warn: text`
+fn write_record(line: &mut impl Write, record: &Record<'_>, now: LocalTime) -> io::Result<()> {
+    let LocalTime {
+        year,
+        month,
+        day,
+        hour,
+        minute,
+        second,
+        millisecond,
+        ..
+    } = now;
+    let role = ROLE.lock().unwrap_or_else(PoisonError::into_inner);
+    write!(
+        line,
+        "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{millisecond:03} "
+    )?;
+    if !role.is_empty() {
+        write!(line, "[{role}] ")?;
+    }
+    let level = match record.level() {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
+    };
+    writeln!(line, "{level}: {}", record.args())
+}
+
+/// Standard error without buffer, without errors and without panics.
+struct StandardError;
+
+impl Write for StandardError {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let stderr = io::stderr();
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match sys::write_once(stderr.as_fd(), rest) {
+                Ok(count) if count > 0 => rest = &rest[count..],
+                _ => break,
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: LocalTime = LocalTime {
+        year: 2026,
+        month: 7,
+        day: 4,
+        hour: 12,
+        minute: 0,
+        second: 1,
+        millisecond: 5,
+        offset: 0,
+        weekday: 6,
+    };
+
+    #[test]
+    fn a_line_says_when_who_how_bad_and_what() {
+        set_role("worker 2");
+        let mut line = Vec::new();
+        let record = Record::builder()
+            .level(Level::Warn)
+            .args(format_args!("careful"))
+            .build();
+        write_record(&mut line, &record, NOON).unwrap();
+        assert_eq!(
+            String::from_utf8(line).unwrap(),
+            "2026-07-04 12:00:01.005 [worker 2] warn: careful\n"
+        );
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_opened_is_named() {
+        let error = lead_output_to(Path::new("/no/such/directory/log")).unwrap_err();
+        assert!(
+            error.starts_with("/no/such/directory/log: cannot open the log: "),
+            "{error}"
+        );
+    }
+}

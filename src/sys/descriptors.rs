@@ -14,6 +14,11 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(to_io)
 }
 
+/// A pipe, close-on-exec, whose reader and writer wait: (read end, write end).
+pub fn blocking_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    unistd::pipe2(OFlag::O_CLOEXEC).map_err(to_io)
+}
+
 /// Does an exec leave this descriptor open?
 pub fn set_inheritable(fd: BorrowedFd<'_>, inheritable: bool) -> io::Result<()> {
     let flags = if inheritable {

@@ -14,8 +14,8 @@ mod title;
 
 pub use clock::{LocalTime, local_time, monotonic_microseconds, monotonic_milliseconds};
 pub use descriptors::{
-    adopt_descriptor, close_descriptor, duplicate_at_least, is_open, pipe, redirect_input, redirect_output,
-    set_inheritable, write_once,
+    adopt_descriptor, blocking_pipe, close_descriptor, duplicate_at_least, is_open, pipe, redirect_input,
+    redirect_output, set_inheritable, write_once,
 };
 pub use files::{set_umask, temporary_file};
 pub use identity::{Account, Identity, change_owner, effective_user, find_group, find_user};
@@ -29,7 +29,7 @@ pub use signals::{
     MasterSignals, SignalMask, block_signals, ignore_commands, renew_single_signals, renew_worker_signals,
     restart_was_asked, restore_signals, signal_name, take_single_signals, take_worker_signals,
 };
-pub use sockets::{Received, message_pair, receive_message, send_message};
+pub use sockets::{Received, defer_accept, message_pair, receive_message, send_message};
 pub use title::ProcessTitle;
 
 pub use nix::sys::signal::Signal;

@@ -140,12 +140,22 @@ pub fn become_session_leader() -> io::Result<()> {
     unistd::setsid().map(drop).map_err(to_io)
 }
 
-/// Becomes another program: same process, same children. Returns only an error.
-pub fn replace_program(path: &Path, arguments: &[OsString]) -> io::Result<Infallible> {
-    let to_c = |text: &OsStr| CString::new(text.as_bytes());
-    let path = to_c(path.as_os_str())?;
-    let arguments: Result<Vec<CString>, _> = arguments.iter().map(|text| to_c(text)).collect();
-    unistd::execv(&path, &arguments?).map_err(to_io)
+/// Becomes another program, with that environment: same process, same children. Returns only an error.
+pub fn replace_program(
+    path: &Path,
+    arguments: &[OsString],
+    environment: &[(OsString, OsString)],
+) -> io::Result<Infallible> {
+    let arguments: Result<Vec<CString>, _> = arguments
+        .iter()
+        .map(|text| CString::new(text.as_bytes()))
+        .collect();
+    let assignment = |(name, value): &(OsString, OsString)| {
+        CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())
+    };
+    let environment: Result<Vec<CString>, _> = environment.iter().map(assignment).collect();
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    unistd::execve(&path, &arguments?, &environment?).map_err(to_io)
 }
 
 /// Sets or removes a variable of this process's environment. Only while no other thread of the process may look.
@@ -187,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_cannot_be_become() {
-        let error = replace_program(Path::new("/no/such/program"), &[]).unwrap_err();
+        let error = replace_program(Path::new("/no/such/program"), &[], &[]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 }

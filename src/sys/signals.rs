@@ -155,6 +155,8 @@ pub fn take_single_signals(mercy: u32) -> io::Result<OwnedFd> {
     let read = take_worker_signals()?;
     MERCY.store(mercy, Ordering::Relaxed);
     renew_single_signals()?;
+    // A master that became this process had them blocked.
+    SigSet::empty().thread_set_mask().map_err(to_io)?;
     Ok(read)
 }
 

@@ -20,6 +20,26 @@ pub fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     .map_err(to_io)
 }
 
+/// Keeps new connections of a listening TCP socket from being accepted until the client has sent something, for so
+/// many seconds (TCP_DEFER_ACCEPT): one wake-up less for each.
+pub fn defer_accept(fd: BorrowedFd<'_>, seconds: u32) -> io::Result<()> {
+    let seconds = seconds as libc::c_int;
+    // SAFETY: pointer and length are those of a live local integer, which the option wants.
+    let result = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            (&raw const seconds).cast(),
+            size_of_val(&seconds) as libc::socklen_t,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Sends one message without waiting; `WouldBlock` where the other end has stopped reading, `BrokenPipe` where it is
 /// gone.
 pub fn send_message(fd: BorrowedFd<'_>, message: &[u8]) -> io::Result<()> {

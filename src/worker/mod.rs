@@ -13,8 +13,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use uwrs_api::{Gateway, Runtime};
 
-use crate::logging::AccessLog;
+use crate::logging::{self, AccessLog};
 use crate::protocol;
+use crate::scoreboard::WorkerState;
 use crate::server::{EventLoop, ForeignToken, Listener};
 
 use autoreload::Autoreload;
@@ -46,13 +47,15 @@ struct Worker<'a> {
     autoreload: Option<(ForeignToken, Autoreload)>,
     /// Set when it is to leave: what it will have been.
     leaving: Option<Departure>,
+    /// It is to leave without finishing anything.
+    quits: bool,
 }
 
 impl<'a> Worker<'a> {
     fn start(seat: Seat, gateway: Box<dyn Gateway>, runtime: &'a dyn Runtime) -> io::Result<Self> {
         let config = &seat.config;
         let access_log = AccessLog::new(&config.logging);
-        let mut event_loop = EventLoop::new(gateway, config.limits.clone(), access_log, seat.occupy_slot())?;
+        let mut event_loop = EventLoop::new(gateway, config.limits.clone(), access_log, seat.slot.clone())?;
         let host = nix::unistd::gethostname()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
@@ -86,11 +89,13 @@ impl<'a> Worker<'a> {
             lifeline,
             autoreload,
             leaving: None,
+            quits: false,
         })
     }
 
     fn serve(mut self) -> io::Result<Departure> {
         self.pause_or_resume();
+        self.seat.slot.set_state(WorkerState::Serving);
         loop {
             self.look_at_sources();
             let timeout = match (self.leaving, &self.autoreload) {
@@ -113,6 +118,10 @@ impl<'a> Worker<'a> {
                 self.event_loop.flush_log();
                 return Ok(departure);
             }
+            if self.quits {
+                self.event_loop.flush_log();
+                return Ok(Departure::Drained);
+            }
         }
     }
 
@@ -122,6 +131,8 @@ impl<'a> Worker<'a> {
             for &signal in &bytes[..count] {
                 match i32::from(signal) {
                     libc::SIGTERM | libc::SIGINT => self.leave(Departure::Drained),
+                    libc::SIGQUIT => self.quits = true,
+                    libc::SIGUSR1 => self.reopen_log(),
                     libc::SIGWINCH => self.pause_or_resume(),
                     other => log::debug!("signal {other} asks nothing of a worker"),
                 }
@@ -129,9 +140,16 @@ impl<'a> Worker<'a> {
         }
     }
 
+    fn reopen_log(&mut self) {
+        self.event_loop.flush_log();
+        if let Err(error) = logging::reopen() {
+            log::error!("the log could not be reopened: {error}");
+        }
+    }
+
     /// The master has changed the scoreboard's word on whether connections are taken.
     fn pause_or_resume(&mut self) {
-        if self.seat.scoreboard.is_paused() {
+        if self.seat.slot.board().is_paused() {
             self.event_loop.pause();
         } else {
             self.event_loop.resume();
@@ -181,6 +199,7 @@ impl<'a> Worker<'a> {
     fn leave(&mut self, departure: Departure) {
         if self.leaving.is_none() {
             self.leaving = Some(departure);
+            self.seat.slot.set_state(WorkerState::Draining);
             self.event_loop.drain();
         }
     }

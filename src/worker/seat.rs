@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uwrs_api::WorkerFacts;
 
 use crate::config::{Config, ListenerConfig};
-use crate::scoreboard::{Occupant, Scoreboard, Slot};
+use crate::scoreboard::Slot;
 
 /// A listening socket, bound.
 #[derive(Debug)]
@@ -31,10 +31,11 @@ pub struct Seat {
     pub config: Arc<Config>,
     /// The sockets to accept from, shared with every other worker.
     pub listeners: Vec<Arc<BoundListener>>,
-    /// The shared table; the worker writes its own slot only (`facts.number - 1`).
-    pub scoreboard: Arc<Scoreboard>,
-    /// Becomes readable when a signal asked this worker something; the byte is the signal's number
-    /// (TERM and INT: drain and leave; USR1: print a line of state). Non-blocking.
+    /// The worker's place in the shared table, occupied, `Starting`; `slot.board().is_paused()` says whether to accept.
+    pub slot: Slot,
+    /// Becomes readable when a signal asked this worker something; the byte is the signal's number. Non-blocking.
+    /// TERM and INT: drain and leave (again: nothing more). QUIT: leave at once. USR1: reopen the log
+    /// (`logging::reopen`; the master shows everyone's state). WINCH: look at `slot.board().is_paused()` again.
     pub signals: OwnedFd,
     /// At its end when the master is gone: the worker drains and leaves. `None` in a single process.
     pub lifeline: Option<OwnedFd>,
@@ -49,16 +50,4 @@ pub enum Departure {
     Orphaned,
     /// The loop broke (an error of epoll); logged.
     Failed,
-}
-
-impl Seat {
-    /// Takes this worker's slot of the scoreboard.
-    pub fn occupy_slot(&self) -> Slot {
-        let occupant = Occupant {
-            pid: std::process::id() as i32,
-            number: self.facts.number,
-            generation: self.generation,
-        };
-        Slot::occupy(self.scoreboard.clone(), self.facts.number - 1, occupant)
-    }
 }

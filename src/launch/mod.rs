@@ -1,0 +1,196 @@
+//! From a configuration to a running server: what comes before the first fork, in the order that rights allow. Who runs
+//! the server then is the master's business, or that of a single process.
+
+mod bind;
+mod daemon;
+mod handover;
+mod invocation;
+mod notify;
+mod pidfile;
+mod privileges;
+mod sockets;
+mod titles;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+pub use invocation::Invocation;
+pub use pidfile::{PROCESS_NAME, reload, stop};
+pub use titles::{ProcessRole, Titles};
+
+pub(crate) use daemon::Waiting;
+pub(crate) use handover::{Handed, Record, VARIABLE as HANDOVER_VARIABLE};
+pub(crate) use notify::Notifier;
+pub(crate) use pidfile::{remove as remove_pidfile, write as write_pidfile};
+pub(crate) use sockets::Sockets;
+
+use crate::config::{Config, ProtocolKind};
+use crate::master::plural;
+use crate::program::Program;
+use crate::worker::BoundListener;
+use crate::{logging, master, single, sys};
+use daemon::Detached;
+
+/// A server that is ready to run.
+pub(crate) struct Prepared<'a> {
+    pub(crate) config: Arc<Config>,
+    pub(crate) program: Program<'a>,
+    pub(crate) invocation: Invocation,
+    pub(crate) sockets: Sockets,
+    /// What `config` asks for; in the order of its listeners. An error only where another generation serves.
+    pub(crate) listeners: Result<Vec<Arc<BoundListener>>, String>,
+    /// What a master before us left, with the sockets that its generation serves.
+    pub(crate) adopted: Option<(Handed, Vec<Arc<BoundListener>>)>,
+    pub(crate) titles: Titles,
+    /// Someone waits to hear how the start went (`daemonize`).
+    pub(crate) waiting: Option<Waiting>,
+    /// When all this began.
+    pub(crate) started: Instant,
+}
+
+/// Runs a server to its end: binds, becomes whom it should, loads, serves. Gives the exit status: 0 after a stop that was
+/// asked for; 1 where the configuration, a socket or the system is in the way; 22 where the application is, or the status
+/// that it asked for.
+///
+/// Call it with one thread, after [`Invocation::take`] at the start of `main` and before the log is opened.
+pub fn run(config: Config, program: Program<'_>, invocation: Invocation) -> i32 {
+    let started = Instant::now();
+    let log_file = config
+        .logging
+        .file
+        .as_ref()
+        .or(config.processes.daemonize.as_ref());
+    let log_file = log_file.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+    let waiting = match go_to_background(&config, &invocation, log_file.as_deref()) {
+        Ok(Detached::Daemon(waiting)) => Some(waiting),
+        Ok(Detached::Foreground) => None,
+        Ok(Detached::Caller(status)) => return status,
+        Err(error) => {
+            eprintln!("uwrs: {error}");
+            return 1;
+        }
+    };
+    if let Err(error) = logging::start(log_file.as_deref()) {
+        eprintln!("uwrs: {error}");
+        waiting.into_iter().for_each(|waiting| waiting.fail(1, &error));
+        return 1;
+    }
+    match prepare(config, program, invocation, started) {
+        Ok(prepared) if prepared.config.processes.master => master::run(Prepared { waiting, ..prepared }),
+        Ok(prepared) => single::run(Prepared { waiting, ..prepared }),
+        Err(errors) => {
+            for error in &errors {
+                log::error!("{error}");
+            }
+            waiting
+                .into_iter()
+                .for_each(|waiting| waiting.fail(1, &errors.join("\n")));
+            1
+        }
+    }
+}
+
+fn go_to_background(
+    config: &Config,
+    invocation: &Invocation,
+    log_file: Option<&Path>,
+) -> Result<Detached, String> {
+    // The program that a master in the background becomes is in the background.
+    if config.processes.daemonize.is_none() || invocation.handed.is_some() {
+        return Ok(Detached::Foreground);
+    }
+    // While there is a terminal to say so.
+    log_file.map_or(Ok(()), logging::check)?;
+    daemon::detach().map_err(|error| format!("daemonize: {error}"))
+}
+
+fn prepare<'a>(
+    mut config: Config,
+    program: Program<'a>,
+    mut invocation: Invocation,
+    started: Instant,
+) -> Result<Prepared<'a>, Vec<String>> {
+    let role = if config.processes.master {
+        ProcessRole::Master
+    } else {
+        ProcessRole::Single
+    };
+    logging::set_role(&role.to_string());
+    if let Err(error) = sys::set_process_name(PROCESS_NAME) {
+        log::warn!("killall will not find this server by its name: {error}");
+    }
+    let warnings = config.warnings.iter().chain(&invocation.warnings);
+    warnings.for_each(|warning| log::warn!("{warning}"));
+    if let Some(mask) = config.processes.umask {
+        sys::set_umask(mask);
+    }
+    // A single process changes its directory before it comes to remove them.
+    let processes = &mut config.processes;
+    for path in processes.pidfile.iter_mut().chain(&mut processes.safe_pidfile) {
+        *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
+    }
+    let identity = privileges::find_identity(&config.processes).map_err(|error| vec![error])?;
+    let mut sockets = Sockets::new(std::mem::take(&mut invocation.sockets));
+    let adopted = invocation.handed.take().map(|mut handed| {
+        let before = sockets.adopt(std::mem::take(&mut handed.sockets));
+        (handed, before)
+    });
+    let before = adopted.as_ref().map_or(&[][..], |(_, before)| before);
+    let listeners = match sockets.open(&config, before) {
+        Ok(listeners) => Ok(listeners),
+        Err(errors) if adopted.is_none() => return Err(errors),
+        Err(errors) => Err(errors.join("; ")),
+    };
+    for line in sockets.close_unused() {
+        log::warn!("{line}");
+    }
+    if let Some(path) = &config.processes.pidfile {
+        write_pidfile("pidfile", path).map_err(|error| vec![error])?;
+    }
+    let warnings = privileges::assume(identity.as_ref()).map_err(|error| vec![error])?;
+    warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    let titles = Titles::take(&config.processes.procname);
+    titles.show(role);
+    show_banner(&config, listeners.as_deref().unwrap_or_default());
+    let config = Arc::new(config);
+    Ok(Prepared {
+        config,
+        program,
+        invocation,
+        sockets,
+        listeners,
+        adopted,
+        titles,
+        waiting: None,
+        started,
+    })
+}
+
+/// Where is served and by how many. What is served, the mold says when it has loaded it.
+fn show_banner(config: &Config, listeners: &[Arc<BoundListener>]) {
+    let version = env!("CARGO_PKG_VERSION");
+    let workers = plural(config.processes.workers);
+    if config.processes.master {
+        log::info!("uwrs {version}, pid {}, {workers}", std::process::id());
+    } else {
+        log::info!(
+            "uwrs {version}, pid {}, a single process without a master",
+            std::process::id()
+        );
+    }
+    for listener in listeners {
+        log::info!(
+            "{} on {}",
+            protocol_name(listener.config.protocol),
+            listener.address
+        );
+    }
+}
+
+fn protocol_name(protocol: ProtocolKind) -> &'static str {
+    match protocol {
+        ProtocolKind::Http => "http",
+        ProtocolKind::Uwsgi => "uwsgi",
+    }
+}

@@ -1,0 +1,112 @@
+//! Pidfiles: written, removed, and read by `--reload` and `--stop`.
+
+use std::fs;
+use std::path::Path;
+
+use crate::sys::{self, Pid, Signal};
+
+/// The short name of every process of ours.
+pub const PROCESS_NAME: &str = "uwrs";
+
+/// Writes this process's id. `option`: who asks, for the error.
+pub(crate) fn write(option: &str, path: &Path) -> Result<(), String> {
+    fs::write(path, format!("{}\n", std::process::id()))
+        .map_err(|error| format!("{option} = {}: {error}", path.display()))
+}
+
+/// Removes a pidfile, if it is still this process's.
+pub(crate) fn remove(path: &Path) {
+    let is_ours = read(path).is_ok_and(|pid| pid == std::process::id() as Pid);
+    if is_ours && let Err(error) = fs::remove_file(path) {
+        log::warn!("{}: not removed: {error}", path.display());
+    }
+}
+
+/// `--reload PIDFILE`: asks the server whose pidfile this is to reload.
+pub fn reload(path: &Path) -> Result<(), String> {
+    signal(path, Signal::SIGHUP)
+}
+
+/// `--stop PIDFILE`: asks it to stop, gracefully.
+pub fn stop(path: &Path) -> Result<(), String> {
+    signal(path, Signal::SIGINT)
+}
+
+fn signal(path: &Path, signal: Signal) -> Result<(), String> {
+    let shown = path.display();
+    let pid = read(path)?;
+    let name = sys::process_name(pid).filter(|_| sys::is_alive(pid));
+    match name.as_deref() {
+        Some(PROCESS_NAME) => {}
+        Some(other) => {
+            return Err(format!(
+                "{shown}: process {pid} is {other}, not {PROCESS_NAME}: the file is stale"
+            ));
+        }
+        None => return Err(format!("{shown}: no process {pid}: the server is not running")),
+    }
+    sys::send_signal(pid, signal).map_err(|error| format!("{shown}: process {pid}: {error}"))
+}
+
+fn read(path: &Path) -> Result<Pid, String> {
+    let shown = path.display();
+    let text = fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
+    match text.trim().parse() {
+        // 0 and below would be process groups.
+        Ok(pid) if pid > 0 => Ok(pid),
+        _ => Err(format!(
+            "{shown}: not a process id: {:?}",
+            text.trim().chars().take(40).collect::<String>()
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn file(name: &str, text: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("uwrs-{name}-{}.pid", std::process::id()));
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn what_is_no_process_id_is_refused() {
+        for text in ["", "many", "0", "-1", "99999999999"] {
+            let path = file("refused", text);
+            let error = reload(&path).unwrap_err();
+            assert!(error.contains("not a process id"), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let error = stop(Path::new("/no/such.pid")).unwrap_err();
+        assert!(error.starts_with("/no/such.pid: "), "{error}");
+    }
+
+    #[test]
+    fn someone_elses_process_is_left_alone() {
+        let path = file("stranger", &format!("{}\n", std::process::id()));
+        let error = stop(&path).unwrap_err();
+        assert!(error.contains("the file is stale"), "{error}");
+        let path = file("gone", "4000000\n");
+        let error = stop(&path).unwrap_err();
+        assert!(error.contains("not running"), "{error}");
+    }
+
+    #[test]
+    fn only_ones_own_pidfile_is_removed() {
+        let other = file("others", "1\n");
+        remove(&other);
+        assert!(other.exists());
+        let own = file("own", "");
+        write("pidfile", &own).unwrap();
+        remove(&own);
+        assert!(!own.exists());
+        fs::remove_file(other).unwrap();
+    }
+}

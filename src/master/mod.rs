@@ -1,0 +1,672 @@
+//! The master: forks molds, waits for what happens, asks the [`Supervisor`] what to do about it and does it. It runs none
+//! of the application's code, decides nothing itself, and has one thread.
+
+mod report;
+mod supervisor;
+
+pub(crate) use supervisor::{Handover, STATUS_NO_APPLICATION, Settings, WorkerView, plural, seconds};
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::config::Config;
+use crate::launch::{
+    HANDOVER_VARIABLE, Handed, Invocation, Notifier, Prepared, Record, Sockets, Titles, Waiting,
+    remove_pidfile, write_pidfile,
+};
+use crate::logging;
+use crate::mold::{Channel, Mold, Next, Report, Request};
+use crate::program::Program;
+use crate::scoreboard::Scoreboard;
+use crate::sys::{self, Ending, Fork, MasterSignals, Pid, Signal};
+use crate::worker::BoundListener;
+use supervisor::{Command, Input, MoldId, Notice, Output, Supervisor, Urge};
+
+/// Slots of the scoreboard, whatever is configured: room for TTIN and for reloads that ask for more.
+const LEAST_SLOTS: usize = 256;
+
+/// What is kept of a generation.
+struct GenerationFiles {
+    config: Arc<Config>,
+    listeners: Vec<Arc<BoundListener>>,
+}
+
+/// The way to a mold, and to the workers it forked until they are ready.
+struct Link {
+    mold: MoldId,
+    channel: Channel,
+    /// The mold; `None` once it was dismissed.
+    pid: Pid,
+}
+
+struct Master<'a> {
+    supervisor: Supervisor,
+    program: Program<'a>,
+    invocation: Invocation,
+    sockets: Sockets,
+    titles: Titles,
+    notifier: Notifier,
+    signals: MasterSignals,
+    /// Read end, write end. Only the master has the write end.
+    lifeline: (OwnedFd, OwnedFd),
+    scoreboard: Arc<Scoreboard>,
+    generations: BTreeMap<u64, GenerationFiles>,
+    /// Read, opened, and not yet started.
+    pending: Option<GenerationFiles>,
+    /// The configuration that the master itself goes by.
+    config: Arc<Config>,
+    links: Vec<Link>,
+    preflight: Option<Pid>,
+    waiting: Option<Waiting>,
+    started: Instant,
+    /// Has any generation ever served?
+    is_up: bool,
+}
+
+/// Runs a server to its end and gives the exit status.
+pub(crate) fn run(prepared: Prepared<'_>) -> i32 {
+    match Master::new(prepared) {
+        Ok(mut master) => master.run(),
+        Err(error) => {
+            log::error!("{error}");
+            1
+        }
+    }
+}
+
+impl<'a> Master<'a> {
+    fn new(prepared: Prepared<'a>) -> Result<Self, String> {
+        let Prepared {
+            config,
+            program,
+            invocation,
+            sockets,
+            listeners,
+            adopted,
+            titles,
+            waiting,
+            started,
+        } = prepared;
+        let failed = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
+        let signals = MasterSignals::open().map_err(failed("cannot take signals"))?;
+        sys::set_subreaper().map_err(failed("cannot become the parent of workers"))?;
+        let (handed, before) = adopted.unzip();
+        let (lifeline, scoreboard, channel, handover) = take_over(handed, &config)?;
+        let mut master = Self {
+            supervisor: Supervisor::new(scoreboard.slots()),
+            program,
+            invocation,
+            sockets,
+            titles,
+            notifier: Notifier::from_environment(),
+            signals,
+            lifeline,
+            scoreboard: Arc::new(scoreboard),
+            generations: BTreeMap::new(),
+            pending: None,
+            config,
+            links: Vec::new(),
+            preflight: None,
+            waiting,
+            started,
+            is_up: false,
+        };
+        let now = Instant::now();
+        if let Some(handover) = handover {
+            log::info!(
+                "re-executed: {} of generation {} go on meanwhile",
+                plural(handover.workers.len()),
+                handover.generation
+            );
+            master.supervisor.adopt(&handover, now);
+            master.is_up = true;
+            let files = GenerationFiles {
+                config: Arc::clone(&master.config),
+                listeners: before.unwrap_or_default(),
+            };
+            master.generations.insert(handover.generation, files);
+            let link = handover.mold.zip(channel);
+            master
+                .links
+                .extend(link.map(|((mold, pid), channel)| Link { mold, channel, pid }));
+        }
+        let settings = listeners.map(|listeners| {
+            let config = Arc::clone(&master.config);
+            let settings = settings_of(&config);
+            master.pending = Some(GenerationFiles { config, listeners });
+            settings
+        });
+        master.supervisor.start(settings, now);
+        Ok(master)
+    }
+
+    fn run(&mut self) -> i32 {
+        loop {
+            while let Some(output) = self.supervisor.take_output() {
+                if let Output::Exit { status, reason } = output {
+                    self.end(status, reason.as_deref());
+                    return status;
+                }
+                self.perform(output);
+            }
+            self.wait();
+            self.take_events();
+            self.supervisor.handle(Input::Tick, Instant::now());
+        }
+    }
+
+    /// Until something happens or is due.
+    fn wait(&self) {
+        let now = Instant::now();
+        let timeout = self
+            .supervisor
+            .next_deadline()
+            .map(|due| due.saturating_duration_since(now));
+        let mut watched: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd()];
+        watched.extend(self.links.iter().map(|link| link.channel.as_fd()));
+        if let Err(error) = sys::wait_readable(&watched, timeout) {
+            log::error!("cannot wait: {error}");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    }
+
+    /// Commands first: a worker that left because the same signal reached it is no surprise then. What died comes last: a
+    /// worker is reported by its mold before it can be reaped, so that by then its pid is known.
+    fn take_events(&mut self) {
+        while let Some(signal) = self.signals.next() {
+            if let Some(command) = to_command(signal) {
+                self.handle(Input::Command(command));
+            }
+        }
+        let endings: Vec<(Pid, Ending)> = std::iter::from_fn(sys::reap_any).collect();
+        self.take_reports();
+        for (pid, ending) in endings {
+            self.child_ended(pid, ending);
+        }
+    }
+
+    fn take_reports(&mut self) {
+        let mut inputs = Vec::new();
+        self.links.retain(|link| {
+            loop {
+                match link.channel.next_report() {
+                    Ok(Next::Message(report)) => inputs.push(to_input(link.mold, report)),
+                    Ok(Next::Nothing) => return true,
+                    Ok(Next::End) => return false,
+                    Err(error) => {
+                        log::error!("cannot hear mold {}: {error}", link.mold);
+                        return false;
+                    }
+                }
+            }
+        });
+        for input in inputs {
+            self.handle(input);
+        }
+    }
+
+    fn child_ended(&mut self, pid: Pid, ending: Ending) {
+        if self.preflight == Some(pid) {
+            self.preflight = None;
+            let result = match ending {
+                Ending::Exited(0) => Ok(()),
+                other => Err(format!("{} --check {other}", self.invocation.program.display())),
+            };
+            self.handle(Input::Preflight(result));
+            return;
+        }
+        let slot = self
+            .supervisor
+            .workers()
+            .find(|worker| worker.pid == pid)
+            .and_then(|worker| worker.slot);
+        let snapshot = slot.and_then(|slot| self.scoreboard.snapshot(slot));
+        let snapshot = snapshot.filter(|snapshot| snapshot.occupant.pid == pid);
+        let work = snapshot.as_ref().map_or_else(String::new, report::work_done);
+        if let (Some(_), Some(slot)) = (snapshot, slot) {
+            self.scoreboard.vacate(slot);
+        }
+        self.handle(Input::Exited { pid, ending, work });
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.supervisor.handle(input, Instant::now());
+    }
+}
+
+/// What the supervisor wants done.
+impl Master<'_> {
+    fn perform(&mut self, output: Output) {
+        match output {
+            Output::StartMold {
+                mold,
+                generation,
+                first,
+            } => self.start_mold(mold, generation, first),
+            Output::Fork {
+                mold,
+                ticket,
+                number,
+                slot,
+            } => {
+                let request = Request::Fork {
+                    ticket,
+                    number: number as u32,
+                    slot: slot as u32,
+                };
+                self.ask_mold(mold, request);
+            }
+            Output::DismissMold { pid } => self.dismiss_mold(pid),
+            Output::Leave { pid, urge } => send(pid, signal_of(urge)),
+            Output::Overdue {
+                pid,
+                what,
+                slot,
+                mercy,
+            } => {
+                let snapshot = slot.and_then(|slot| self.scoreboard.snapshot(slot));
+                let doing = snapshot.as_ref().map_or_else(String::new, report::work_under_way);
+                log::warn!(
+                    "{what} (pid {pid}) did not leave within {} and is killed{doing}",
+                    seconds(mercy)
+                );
+            }
+            Output::Reread => self.reread(),
+            Output::Serving {
+                generation,
+                workers,
+                took,
+            } => self.serving(generation, workers, took),
+            Output::Retired { generation } => self.retire(generation),
+            Output::Pause(paused) => {
+                self.scoreboard.set_paused(paused);
+                self.signal_workers(Signal::SIGWINCH);
+            }
+            Output::ReopenLogs => self.reopen_logs(),
+            Output::ShowState => report::state(&self.supervisor, &self.scoreboard)
+                .iter()
+                .for_each(|line| log::info!("{line}")),
+            Output::Preflight => self.start_preflight(),
+            Output::Reexecute => self.reexecute(),
+            Output::Notify(notice) => self.notify(&notice),
+            Output::Log(level, text) => log::log!(level, "{text}"),
+            Output::Exit { .. } => unreachable!("run() takes it"),
+        }
+    }
+
+    fn start_mold(&mut self, mold: MoldId, generation: u64, first: bool) {
+        if let Some(files) = self.pending.take() {
+            self.generations.entry(generation).or_insert(files);
+        }
+        let Some(files) = self.generations.get(&generation) else {
+            return;
+        };
+        let (config, listeners) = (Arc::clone(&files.config), files.listeners.clone());
+        let pair = Channel::pair().and_then(|pair| Ok((pair, self.lifeline.0.try_clone()?)));
+        let ((channel, end), lifeline) = match pair {
+            Ok(made) => made,
+            Err(error) => {
+                return self.handle(Input::MoldNotStarted {
+                    mold,
+                    reason: error.to_string(),
+                });
+            }
+        };
+        let before = sys::block_signals();
+        match sys::fork() {
+            Ok(Fork::Parent(pid)) => {
+                sys::restore_signals(&before);
+                self.links.push(Link { mold, channel, pid });
+                self.handle(Input::MoldStarted { mold, pid });
+            }
+            Ok(Fork::Child) => {
+                self.close_private(&listeners, channel.as_fd().as_raw_fd());
+                let mold = Mold {
+                    generation,
+                    tolerant: first && !config.application.need_app,
+                    config,
+                    listeners,
+                    scoreboard: Arc::clone(&self.scoreboard),
+                    channel: end,
+                    lifeline,
+                    master: sys::parent_pid(),
+                    start_runtime: self.program.start_runtime,
+                    serve: self.program.serve,
+                    titles: self.titles.clone(),
+                };
+                mold.live(&self.signals.children_mask())
+            }
+            Err(error) => {
+                sys::restore_signals(&before);
+                self.handle(Input::MoldNotStarted {
+                    mold,
+                    reason: error.to_string(),
+                });
+            }
+        }
+    }
+
+    /// In a child: closes what is the master's alone. Its objects are never dropped there.
+    fn close_private(&self, shared: &[Arc<BoundListener>], channel: RawFd) {
+        let shared: Vec<RawFd> = shared.iter().map(|listener| listener.fd.as_raw_fd()).collect();
+        let generations = self.generations.values().chain(&self.pending);
+        let listeners = generations
+            .flat_map(|files| &files.listeners)
+            .map(|listener| listener.fd.as_raw_fd());
+        let links = self.links.iter().map(|link| link.channel.as_fd().as_raw_fd());
+        let waiting = self.waiting.iter().map(|waiting| waiting.as_fd().as_raw_fd());
+        let mut private = vec![
+            channel,
+            self.signals.as_fd().as_raw_fd(),
+            self.lifeline.0.as_raw_fd(),
+            self.lifeline.1.as_raw_fd(),
+            self.scoreboard.descriptor().as_raw_fd(),
+        ];
+        private.extend(listeners.filter(|fd| !shared.contains(fd)));
+        private.extend(links.chain(waiting).chain(self.notifier.descriptor()));
+        private.sort_unstable();
+        private.dedup();
+        private.into_iter().for_each(sys::close_descriptor);
+    }
+
+    fn ask_mold(&mut self, mold: MoldId, request: Request) {
+        let Some(link) = self.links.iter().find(|link| link.mold == mold) else {
+            return;
+        };
+        if let Err(error) = link.channel.ask(request) {
+            // It is dead, and that is about to be known; or it does not listen, and then it is better dead.
+            log::debug!("cannot ask mold {mold}: {error}");
+            send(link.pid, Signal::SIGKILL);
+        }
+    }
+
+    fn dismiss_mold(&mut self, pid: Pid) {
+        let link = self.links.iter().find(|link| link.pid == pid);
+        if let Some(mold) = link.map(|link| link.mold) {
+            self.ask_mold(mold, Request::Leave);
+        }
+    }
+
+    fn signal_workers(&self, signal: Signal) {
+        self.supervisor
+            .workers()
+            .for_each(|worker| send(worker.pid, signal));
+    }
+
+    fn reopen_logs(&mut self) {
+        if let Err(error) = logging::reopen() {
+            log::error!("{error}");
+        }
+        let molds: Vec<MoldId> = self.links.iter().map(|link| link.mold).collect();
+        molds
+            .into_iter()
+            .for_each(|mold| self.ask_mold(mold, Request::ReopenLog));
+        self.signal_workers(Signal::SIGUSR1);
+    }
+
+    fn reread(&mut self) {
+        let result = self.read_again();
+        self.handle(Input::Reread(result));
+    }
+
+    fn read_again(&mut self) -> Result<Settings, String> {
+        let config = (self.program.reread)().map_err(|errors| report::log_errors(&errors))?;
+        config.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        report::unchangeable(&self.config, &config)
+            .iter()
+            .for_each(|line| log::warn!("{line}"));
+        let current = self.generations.values().next_back();
+        let before = current.map_or(&[][..], |files| &files.listeners[..]);
+        let listeners = self
+            .sockets
+            .open(&config, before)
+            .map_err(|errors| report::log_errors(&errors))?;
+        report::changed_listeners(before, &listeners)
+            .iter()
+            .for_each(|line| log::info!("{line}"));
+        let settings = settings_of(&config);
+        self.pending = Some(GenerationFiles {
+            config: Arc::new(config),
+            listeners,
+        });
+        Ok(settings)
+    }
+
+    fn serving(&mut self, generation: u64, workers: usize, took: std::time::Duration) {
+        if let Some(files) = self.generations.get(&generation) {
+            self.config = Arc::clone(&files.config);
+        }
+        if self.is_up {
+            log::info!(
+                "generation {generation} serves: {}, {} after it was asked for",
+                plural(workers),
+                seconds(took)
+            );
+            return;
+        }
+        self.is_up = true;
+        log::info!(
+            "ready: {}, {} after the start",
+            plural(workers),
+            seconds(self.started.elapsed())
+        );
+        if let Some(path) = &self.config.processes.safe_pidfile
+            && let Err(error) = write_pidfile("safe-pidfile", path)
+        {
+            log::error!("{error}");
+        }
+        self.waiting.take().into_iter().for_each(Waiting::succeed);
+    }
+
+    fn retire(&mut self, generation: u64) {
+        self.generations.remove(&generation);
+        let in_use = self
+            .generations
+            .values()
+            .chain(&self.pending)
+            .flat_map(|files| &files.listeners);
+        self.sockets.release_unused(in_use, self.config.sockets.vacuum);
+    }
+
+    fn notify(&self, notice: &Notice) {
+        match notice {
+            Notice::Ready(status) => self.notifier.ready(status),
+            Notice::Reloading => self.notifier.reloading(),
+            Notice::Stopping => self.notifier.stopping(),
+            Notice::Status(status) => self.notifier.status(status),
+        }
+    }
+
+    fn end(&mut self, status: i32, reason: Option<&str>) {
+        self.generations.clear();
+        self.pending = None;
+        self.sockets
+            .release_unused(std::iter::empty(), self.config.sockets.vacuum);
+        if self.config.sockets.vacuum {
+            let processes = &self.config.processes;
+            processes
+                .pidfile
+                .iter()
+                .chain(&processes.safe_pidfile)
+                .for_each(|path| remove_pidfile(path));
+        }
+        if let Some(waiting) = self.waiting.take() {
+            waiting.fail(
+                status,
+                reason.unwrap_or("the server was stopped while it was starting"),
+            );
+        }
+        log::info!("stopped");
+    }
+}
+
+/// Becoming another program (USR2).
+impl Master<'_> {
+    /// Has the program at our path look at our configuration: one that refuses it must not become the master.
+    fn start_preflight(&mut self) {
+        let before = sys::block_signals();
+        match sys::fork() {
+            Ok(Fork::Parent(pid)) => self.preflight = Some(pid),
+            Ok(Fork::Child) => {
+                sys::restore_signals(&self.signals.children_mask());
+                let mut arguments = self.invocation.arguments.clone();
+                arguments.push(OsString::from("--check"));
+                // Fails only where standard input is none.
+                let _ = sys::redirect_input();
+                let environment: Vec<_> = std::env::vars_os().collect();
+                let Err(error) = sys::replace_program(&self.invocation.program, &arguments, &environment);
+                log::error!("{}: {error}", self.invocation.program.display());
+                sys::exit_now(127)
+            }
+            Err(error) => self.handle(Input::Preflight(Err(format!("cannot fork: {error}")))),
+        }
+        sys::restore_signals(&before);
+    }
+
+    fn reexecute(&mut self) {
+        let Some(record) = self.record() else {
+            return self.handle(Input::NotReexecuted("nothing serves yet".to_owned()));
+        };
+        log::info!("becoming {}", self.invocation.program.display());
+        let mut environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+        environment.push((HANDOVER_VARIABLE.into(), record.encode().into()));
+        let Invocation {
+            program, arguments, ..
+        } = &self.invocation;
+        let handed = self.set_handed_inheritable(true);
+        let Err(error) = handed.and_then(|()| sys::replace_program(program, arguments, &environment));
+        if let Err(error) = self.set_handed_inheritable(false) {
+            log::error!("descriptors may leak into the application's children: {error}");
+        }
+        self.handle(Input::NotReexecuted(format!(
+            "{}: {error}",
+            self.invocation.program.display()
+        )));
+    }
+
+    fn record(&self) -> Option<Record> {
+        let server = self.supervisor.handover()?;
+        let files = self.generations.get(&server.generation)?;
+        Some(Record {
+            lifeline: (self.lifeline.0.as_raw_fd(), self.lifeline.1.as_raw_fd()),
+            scoreboard: self.scoreboard.descriptor().as_raw_fd(),
+            channel: self
+                .channel_of(server.mold)
+                .map(|channel| channel.as_fd().as_raw_fd()),
+            sockets: self.sockets.records(&files.listeners),
+            server,
+        })
+    }
+
+    fn channel_of(&self, mold: Option<(MoldId, Pid)>) -> Option<&Channel> {
+        let (id, _) = mold?;
+        self.links
+            .iter()
+            .find(|link| link.mold == id)
+            .map(|link| &link.channel)
+    }
+
+    fn set_handed_inheritable(&self, inheritable: bool) -> std::io::Result<()> {
+        let mut handed = vec![
+            self.lifeline.0.as_fd(),
+            self.lifeline.1.as_fd(),
+            self.scoreboard.descriptor(),
+        ];
+        handed.extend(self.links.iter().map(|link| link.channel.as_fd()));
+        let listeners = self.generations.values().flat_map(|files| &files.listeners);
+        handed.extend(listeners.map(|listener| listener.fd.as_fd()));
+        handed
+            .into_iter()
+            .try_for_each(|fd| sys::set_inheritable(fd, inheritable))
+    }
+}
+
+/// What was left by a master before, or new things.
+type TakenOver = ((OwnedFd, OwnedFd), Scoreboard, Option<Channel>, Option<Handover>);
+
+fn take_over(handed: Option<Handed>, config: &Config) -> Result<TakenOver, String> {
+    let new_scoreboard = || {
+        let slots = LEAST_SLOTS.max(config.processes.workers.saturating_mul(4));
+        Scoreboard::new(slots).map_err(|error| format!("cannot get shared memory: {error}"))
+    };
+    let Some(handed) = handed else {
+        let lifeline = sys::pipe().map_err(|error| format!("cannot make a pipe: {error}"))?;
+        return Ok((lifeline, new_scoreboard()?, None, None));
+    };
+    let mut server = handed.server;
+    let channel = handed.channel.map(Channel::from_descriptor);
+    match Scoreboard::open(handed.scoreboard) {
+        Ok(scoreboard) if channel.is_some() => Ok((handed.lifeline, scoreboard, channel, Some(server))),
+        Ok(scoreboard) => {
+            server.mold = None;
+            Ok((handed.lifeline, scoreboard, None, Some(server)))
+        }
+        Err(error) => {
+            // The old mold writes to the old memory; without its channel it leaves.
+            log::warn!("the workers of the former master are not seen in the statistics: {error}");
+            server.mold = None;
+            server.workers.iter_mut().for_each(|worker| worker.slot = None);
+            Ok((handed.lifeline, new_scoreboard()?, None, Some(server)))
+        }
+    }
+}
+
+pub(crate) fn settings_of(config: &Config) -> Settings {
+    Settings {
+        workers: config.processes.workers.max(1),
+        mercy: config.processes.worker_reload_mercy,
+        die_on_term: config.processes.die_on_term,
+    }
+}
+
+fn to_command(signal: Signal) -> Option<Command> {
+    match signal {
+        Signal::SIGHUP => Some(Command::Reload),
+        Signal::SIGINT => Some(Command::Interrupt),
+        Signal::SIGTERM => Some(Command::Terminate),
+        Signal::SIGQUIT => Some(Command::Quit),
+        Signal::SIGUSR1 => Some(Command::Report),
+        Signal::SIGUSR2 => Some(Command::Reexecute),
+        Signal::SIGTTIN => Some(Command::MoreWorkers),
+        Signal::SIGTTOU => Some(Command::FewerWorkers),
+        Signal::SIGTSTP => Some(Command::TogglePause),
+        _ => None,
+    }
+}
+
+fn to_input(mold: MoldId, report: Report) -> Input {
+    match report {
+        Report::MoldReady => Input::MoldReady { mold },
+        Report::MoldFailed { status, reason } => Input::MoldFailed { mold, status, reason },
+        Report::Forked { ticket, pid } => Input::Forked { ticket, pid },
+        Report::NotForked { ticket, reason } => Input::NotForked { ticket, reason },
+        Report::WorkerReady { ticket, pid } => Input::WorkerReady { ticket, pid },
+        Report::WorkerFailed {
+            ticket,
+            status,
+            reason,
+        } => Input::WorkerFailed {
+            ticket,
+            status,
+            reason,
+        },
+    }
+}
+
+fn signal_of(urge: Urge) -> Signal {
+    match urge {
+        Urge::Drain => Signal::SIGTERM,
+        Urge::Hurry => Signal::SIGQUIT,
+        Urge::Kill => Signal::SIGKILL,
+    }
+}
+
+/// To a child that was not reaped yet, so that its pid is nobody else's.
+fn send(pid: Pid, signal: Signal) {
+    if let Err(error) = sys::send_signal(pid, signal) {
+        log::debug!("{signal} to pid {pid}: {error}");
+    }
+}

@@ -1,0 +1,207 @@
+//! What the master tells people: who does what, who did what before it died, what a reload can't change.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::supervisor::{Supervisor, WorkerView, seconds};
+use crate::config::Config;
+use crate::scoreboard::{Scoreboard, SlotSnapshot, WorkerState};
+use crate::sys;
+use crate::worker::BoundListener;
+
+/// ` after 12 requests, while serving "GET /x" for 3.2 s`, to follow how a worker ended.
+pub(super) fn work_done(snapshot: &SlotSnapshot) -> String {
+    let requests = count(snapshot.requests, "request");
+    format!(" after {requests}{}", work_under_way(snapshot))
+}
+
+/// `, while serving "GET /x" for 3.2 s`; nothing for one that is idle.
+pub(super) fn work_under_way(snapshot: &SlotSnapshot) -> String {
+    let Some(request) = &snapshot.request else {
+        return String::new();
+    };
+    let age = age_of(request.started);
+    let others = match snapshot.active {
+        0 | 1 => String::new(),
+        active => format!(" and {}", count(active - 1, "other")),
+    };
+    format!(
+        ", while serving \"{}\"{others} for {}",
+        request.line,
+        seconds(age)
+    )
+}
+
+/// A line about the server, a line about each worker.
+pub(super) fn state(supervisor: &Supervisor, scoreboard: &Scoreboard) -> Vec<String> {
+    let mut lines = vec![format!("state: {}", supervisor.status())];
+    lines.extend(
+        supervisor
+            .mold_pids()
+            .map(|(generation, pid)| format!("mold of generation {generation} (pid {pid})")),
+    );
+    let worker_line = |worker: WorkerView| {
+        let snapshot = worker.slot.and_then(|slot| scoreboard.snapshot(slot));
+        worker_line(
+            worker,
+            snapshot
+                .filter(|snapshot| snapshot.occupant.pid == worker.pid)
+                .as_ref(),
+        )
+    };
+    lines.extend(supervisor.workers().map(worker_line));
+    lines
+}
+
+fn worker_line(worker: WorkerView, snapshot: Option<&SlotSnapshot>) -> String {
+    let WorkerView {
+        pid,
+        number,
+        generation,
+        leaving,
+        ..
+    } = worker;
+    let name = format!("worker {number} (pid {pid}, generation {generation})");
+    let Some(snapshot) = snapshot else {
+        return format!("{name}: nothing known");
+    };
+    let doing = match (&snapshot.request, snapshot.state) {
+        (Some(_), _) => "busy",
+        (None, _) if leaving => "leaving",
+        (None, WorkerState::Serving) => "idle",
+        (None, WorkerState::Draining) => "leaving",
+        (None, WorkerState::Starting | WorkerState::Vacant) => "starting",
+    };
+    let SlotSnapshot {
+        requests,
+        server_errors,
+        exceptions,
+        connections,
+        ..
+    } = snapshot;
+    format!(
+        "{name}: {doing}, {}, {} open, {}, {}{}",
+        count(*requests, "request"),
+        count(*connections, "connection"),
+        count(*server_errors, "server error"),
+        count(*exceptions, "exception"),
+        work_under_way(snapshot),
+    )
+}
+
+/// `1 request`, `12 requests`
+fn count(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+fn age_of(moment: u64) -> Duration {
+    Duration::from_millis(sys::monotonic_milliseconds().saturating_sub(moment))
+}
+
+/// Logs each and gives a line for the status.
+pub(super) fn log_errors(errors: &[String]) -> String {
+    for error in errors {
+        log::error!("{error}");
+    }
+    match errors {
+        [] => "the configuration cannot be read".to_owned(),
+        [only] => only.clone(),
+        [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
+    }
+}
+
+/// What is different in `new` and stays as it was until the server is started anew.
+pub(super) fn unchangeable(old: &Config, new: &Config) -> Vec<String> {
+    let (was, is) = (&old.processes, &new.processes);
+    let changes = [
+        ("master", was.master != is.master),
+        ("uid", was.uid != is.uid),
+        ("gid", was.gid != is.gid),
+        ("umask", was.umask != is.umask),
+        ("pidfile", was.pidfile != is.pidfile),
+        ("safe-pidfile", was.safe_pidfile != is.safe_pidfile),
+        ("daemonize", was.daemonize != is.daemonize),
+        ("logto", old.logging.file != new.logging.file),
+    ];
+    let changed = changes.into_iter().filter(|(_, changed)| *changed);
+    changed
+        .map(|(name, _)| format!("{name} was changed: takes effect when the server is started anew"))
+        .collect()
+}
+
+/// Which listeners come and which go.
+pub(super) fn changed_listeners(before: &[Arc<BoundListener>], after: &[Arc<BoundListener>]) -> Vec<String> {
+    let is_in = |list: &[Arc<BoundListener>], one: &BoundListener| {
+        list.iter()
+            .any(|other| other.config.address == one.config.address)
+    };
+    let new = after.iter().filter(|one| !is_in(before, one));
+    let old = before.iter().filter(|one| !is_in(after, one));
+    let new = new.map(|one| format!("listening on {} too", one.address));
+    let old = old.map(|one| format!("{} is closed once the old workers have left", one.address));
+    new.chain(old).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scoreboard::{CurrentRequest, Occupant};
+
+    fn snapshot(active: u64) -> SlotSnapshot {
+        let request = CurrentRequest {
+            line: "GET /x".into(),
+            started: sys::monotonic_milliseconds() - 3210,
+        };
+        SlotSnapshot {
+            occupant: Occupant {
+                pid: 7,
+                number: 2,
+                generation: 1,
+            },
+            state: WorkerState::Serving,
+            started: 0,
+            requests: 12,
+            server_errors: 0,
+            exceptions: 1,
+            bytes_sent: 0,
+            accepted: 0,
+            connections: 1,
+            last_accept: 0,
+            active,
+            request: (active > 0).then_some(request),
+        }
+    }
+
+    #[test]
+    fn what_a_worker_did_reads_like_a_sentence() {
+        assert_eq!(work_done(&snapshot(0)), " after 12 requests");
+        assert_eq!(
+            work_done(&snapshot(1)),
+            " after 12 requests, while serving \"GET /x\" for 3.2 s"
+        );
+        assert_eq!(
+            work_under_way(&snapshot(3)),
+            ", while serving \"GET /x\" and 2 others for 3.2 s"
+        );
+    }
+
+    #[test]
+    fn a_worker_has_a_line() {
+        let worker = WorkerView {
+            pid: 7,
+            number: 2,
+            generation: 1,
+            slot: Some(0),
+            leaving: false,
+        };
+        assert_eq!(
+            worker_line(worker, Some(&snapshot(0))),
+            "worker 2 (pid 7, generation 1): idle, 12 requests, 1 connection open, 0 server errors, 1 exception"
+        );
+        assert_eq!(
+            worker_line(worker, None),
+            "worker 2 (pid 7, generation 1): nothing known"
+        );
+    }
+}
