@@ -300,7 +300,7 @@ impl Gateway for FakeGateway {
 }
 
 /// The "loop": what the real one promises its master, for one request at a time.
-fn serve(seat: Seat, _: Box<dyn Gateway>) -> Departure {
+fn serve(seat: Seat, _: Box<dyn Gateway>, _: &dyn Runtime) -> Departure {
     if APP.get().is_some_and(|app| app == "return-at-once") {
         return Departure::Drained;
     }
