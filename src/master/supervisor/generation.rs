@@ -180,6 +180,20 @@ impl Generation {
         self.seats.iter_mut().find(|seat| seat.has_ticket(ticket))
     }
 
+    /// Is a fork overdue? Each is told once.
+    pub(super) fn take_overdue_fork(&mut self, patience: Duration, now: Instant) -> bool {
+        let mut is_overdue = false;
+        for seat in &mut self.seats {
+            if let SeatState::Requested { since, .. } = &mut seat.state
+                && *since + patience <= now
+            {
+                *since = now;
+                is_overdue = true;
+            }
+        }
+        is_overdue
+    }
+
     /// When something here is due by the clock. `patience`: how long a mold may take to fork.
     pub(super) fn next_deadline(&self, patience: Duration) -> Option<Instant> {
         let can_fork = self.mold.ready_id().is_some();

@@ -478,11 +478,13 @@ impl Supervisor {
             .generations()
             .filter_map(|generation| generation.next_deadline(FORK_LIMIT));
         let leavers = self.leavers.iter().filter_map(Leaver::next_deadline);
-        let limit = match (&self.current, &self.next) {
-            (Some(_), Some(next)) => Some(next.since + RELOAD_LIMIT),
+        let reload = self.next.as_ref().filter(|_| self.current.is_some());
+        let reload = reload.map(|next| next.since + RELOAD_LIMIT);
+        let mold = self.current.as_ref().and_then(|current| match current.mold {
+            Mold::Loading { since, .. } => Some(since + RELOAD_LIMIT),
             _ => None,
-        };
-        generations.chain(leavers).chain(limit).min()
+        });
+        generations.chain(leavers).chain(reload).chain(mold).min()
     }
 
     /// All workers there are, those who leave last.
@@ -1312,29 +1314,32 @@ impl Supervisor {
                 urge: Urge::Kill,
             });
         }
-        // A mold that does not answer is of no use; its death brings everything else about.
-        let stuck: Vec<Pid> = self
-            .generations_mut()
-            .filter_map(|generation| {
-                let pid = generation.mold.pid()?;
-                let mut is_stuck = false;
-                for seat in &mut generation.seats {
-                    if let SeatState::Requested { since, .. } = &mut seat.state
-                        && *since + FORK_LIMIT <= now
-                    {
-                        is_stuck = true;
-                        *since = now;
-                    }
-                }
-                is_stuck.then_some(pid)
-            })
-            .collect();
-        for pid in stuck {
-            let limit = seconds(FORK_LIMIT);
-            self.log(
-                Level::Error,
-                format!("the mold (pid {pid}) did not fork within {limit} and is killed"),
-            );
+        self.kill_stuck_molds(now);
+    }
+
+    /// A mold that does not answer is of no use; its death brings everything else about.
+    fn kill_stuck_molds(&mut self, now: Instant) {
+        let mut stuck = Vec::new();
+        for generation in self.current.iter_mut().chain(&mut self.next) {
+            if generation.take_overdue_fork(FORK_LIMIT, now) {
+                let limit = seconds(FORK_LIMIT);
+                stuck.extend(
+                    generation
+                        .mold
+                        .pid()
+                        .map(|pid| (pid, format!("did not fork within {limit}"))),
+                );
+            }
+        }
+        // Where a generation is new, limit_reload() looks after it.
+        if let Some(Mold::Loading { pid, since, .. }) = self.current.as_mut().map(|current| &mut current.mold)
+            && *since + RELOAD_LIMIT <= now
+        {
+            *since = now;
+            stuck.push((*pid, format!("was not ready within {}", seconds(RELOAD_LIMIT))));
+        }
+        for (pid, what) in stuck {
+            self.log(Level::Error, format!("the mold (pid {pid}) {what} and is killed"));
             self.outputs.push_back(Output::Leave {
                 pid,
                 urge: Urge::Kill,
