@@ -42,6 +42,9 @@ pub(crate) fn run(prepared: Prepared<'_>) -> i32 {
     status
 }
 
+/// An interpreter with its applications, and the gateway to them.
+type Loaded = (Box<dyn Runtime>, Box<dyn Gateway>);
+
 struct Single<'a> {
     prepared: Prepared<'a>,
     scoreboard: Arc<Scoreboard>,
@@ -113,7 +116,7 @@ impl<'a> Single<'a> {
         status
     }
 
-    fn load(&self, config: &Config) -> Result<(Box<dyn Runtime>, Box<dyn Gateway>), Failure> {
+    fn load(&self, config: &Config) -> Result<Loaded, Failure> {
         mold::enter_environment(config)?;
         let started = (self.prepared.program.start_runtime)(config);
         let mut runtime = started.map_err(|error| Failure::log(&error, 1))?;

@@ -89,7 +89,7 @@ mod tests {
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let mut events = Events::with_capacity(8);
         poll.poll(&mut events, Some(Duration::from_secs(5))).unwrap();
-        let tokens: Vec<Token> = events.iter().map(|event| event.token()).collect();
+        let tokens: Vec<Token> = events.iter().map(mio::event::Event::token).collect();
         assert_eq!(tokens, [Token(77)]);
     }
 
