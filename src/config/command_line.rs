@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command as Parser};
 
-use super::definition::{Arity, Definition, Status, Theme};
+use super::definition::{Arity, Definition, Kind, Status, Theme};
 use super::reader::Said;
 use super::said::Origin;
 use super::table;
@@ -55,7 +55,16 @@ pub(super) fn read(arguments: impl Iterator<Item = OsString>) -> Result<CommandL
 
 /// The text of `--help`.
 pub(super) fn help() -> String {
-    parser(&[]).render_help().to_string()
+    let mut parser = table::options()
+        .filter(|known| is_shown(known))
+        .fold(parser(&[]), |parser, known| match known.kind {
+            // `--vacuum[=<BOOL>]` is what it is, and hard to read.
+            Kind::Flag => parser.mut_arg(known.name, |argument| {
+                argument.num_args(0).require_equals(false).value_name("")
+            }),
+            _ => parser,
+        });
+    parser.render_help().to_string()
 }
 
 impl CommandLine {
@@ -69,6 +78,10 @@ impl CommandLine {
             return Ok(());
         }
         let definition = table::find(name);
+        let flag = value.strip_prefix("--").and_then(table::find);
+        if flag.is_some() && name != "pyargv" {
+            return Err(format!("--{name}: needs a value, and {value} is a flag"));
+        }
         match definition.filter(|known| known.status == Status::Command) {
             Some(command) => self.commands.push((command.name, value)),
             None => self.said.push(Said {
@@ -126,6 +139,7 @@ fn parser(arguments: &[String]) -> Parser {
         .about("An application server for Python, driven by an INI file")
         .after_help(
             "Every option is a key of an INI file too: `--http :8000` is `http = :8000` below [uwsgi].\n\
+             An option without a value is yes or no: `--vacuum` is yes, `--vacuum=false` is no.\n\
              Other options of uWSGI are accepted, and told to be ignored.\n\n\
              Examples:\n  \
              uwrs .config/uwsgi.ini\n  \

@@ -161,6 +161,8 @@ pub enum Status {
     Unneeded(&'static str),
     /// Accepted and ignored: uWSGI has it, uwrs does not have it yet.
     NotYet,
+    /// Refused, and the way out: uwrs does not have it, and nothing would work as it was meant without it.
+    Refused(&'static str),
 }
 
 impl Definition {

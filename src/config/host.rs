@@ -44,6 +44,8 @@ pub enum FileKind {
 pub struct Facts {
     /// The directory the program was started in; relative paths start here.
     pub directory: PathBuf,
+    /// The process that was started.
+    pub pid: u32,
     /// The program's own file.
     pub program: PathBuf,
     /// The host's name.
@@ -79,6 +81,7 @@ impl SystemHost {
         let (uid, gid) = fs::metadata("/proc/self").map_or((0, 0), |found| (found.uid(), found.gid()));
         let facts = Facts {
             directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+            pid: std::process::id(),
             program: std::env::current_exe().unwrap_or_default(),
             hostname: read_line("/proc/sys/kernel/hostname").unwrap_or_default(),
             processors: std::thread::available_parallelism().map_or(1, usize::from),

@@ -80,6 +80,9 @@ impl From<String> for Failure {
     }
 }
 
+const NOTHING_SAID: &str = "nothing to do: name a file, as in uwrs .config/uwsgi.ini, or say what to serve, as in \
+                            uwrs --http :8000 --module config.wsgi; all else is in uwrs --help";
+
 /// Reads the arguments behind the program's name, the environment and all files they lead to. All that is wrong is
 /// told at once.
 pub fn parse(arguments: impl Iterator<Item = OsString>, host: &dyn Host) -> Result<Invocation, Failure> {
@@ -87,8 +90,12 @@ pub fn parse(arguments: impl Iterator<Item = OsString>, host: &dyn Host) -> Resu
     if let Some(invocation) = simple_command(&line, host)? {
         return Ok(invocation);
     }
+    let is_silent = line.said.is_empty();
     let mut problems = Problems::default();
     let options = reader::read(line.said, host, &mut problems);
+    if is_silent && options.settings().is_empty() {
+        return Err(NOTHING_SAID.to_owned().into());
+    }
     let (config, became) = resolve::resolve(&options, host, &mut problems);
     let asked = |name: &str| line.commands.iter().find(|(command, _)| *command == name);
     let shown = asked("show-config").map(|_| show::show(&options, &became));

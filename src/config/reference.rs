@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::definition::{Definition, Status, Theme};
+use super::definition::{Definition, Kind, Status, Theme};
 use super::table;
 
 /// The text of `docs/options.md`, which `uwrs --help=markdown` prints.
@@ -30,6 +30,12 @@ pub(super) fn markdown() -> String {
     for known in table::options() {
         if let Status::Unneeded(why) = known.status {
             let _ = writeln!(text, "| {} | {} |", names(known), cell(why));
+        }
+    }
+    text.push_str(REFUSED);
+    for known in table::options() {
+        if let Status::Refused(way_out) = known.status {
+            let _ = writeln!(text, "| {} | {} |", names(known), cell(way_out));
         }
     }
     text.push_str(LATER);
@@ -66,6 +72,15 @@ These are accepted and ignored; nothing is lost by that.
 | --- | --- |
 ";
 
+const REFUSED: &str = "
+## Refused
+
+Without these nothing would work as it was meant, so they are errors.
+
+| option | the way out |
+| --- | --- |
+";
+
 const LATER: &str = "
 ## Not supported yet
 
@@ -74,9 +89,10 @@ and ignored in the same way, so that they can be told from typing errors.
 ";
 
 fn row(known: &Definition) -> String {
-    let value = match known.kind.value_name() {
-        "" => "true, false".to_owned(),
-        name => format!("`{}`", cell(name)),
+    let value = match (known.kind, known.kind.value_name()) {
+        (Kind::Flag, _) => "true, false".to_owned(),
+        (_, "") => String::new(),
+        (_, name) => format!("`{}`", cell(name)),
     };
     let default = match (known.default, known.unlike) {
         ("", _) => String::new(),

@@ -62,6 +62,7 @@ fn meaning(options: &Options, setting: &Setting, became: &BTreeMap<usize, String
     match definition.status {
         Status::NotYet => return "ignored: not supported yet".to_owned(),
         Status::Unneeded(why) => return format!("ignored: {why}"),
+        Status::Refused(way_out) => return format!("refused: {way_out}"),
         _ => {}
     }
     let winner = options.last(definition.name).filter(|_| !definition.repeats);

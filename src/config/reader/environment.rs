@@ -6,24 +6,14 @@ use crate::config::said::Origin;
 impl Reader<'_> {
     /// Takes in every option that the environment sets.
     pub(super) fn read_environment(&mut self) {
-        let mut said: Vec<(bool, Said)> = self
-            .environment
-            .iter()
-            .filter_map(|(variable, value)| {
-                let name = option_of(variable)?;
-                let origin = Origin::Environment(variable.clone());
-                let said = Said {
-                    name,
-                    value: value.clone(),
-                    origin,
-                };
-                Some((variable.starts_with("UWRS_"), said))
-            })
-            .collect();
-        // Our own prefix counts for more than uWSGI's.
-        said.sort_by(|one, other| (one.0, &one.1.name).cmp(&(other.0, &other.1.name)));
-        for (_, said) in said {
-            self.take(said);
+        let mut variables: Vec<(String, String)> = self.environment.clone().into_iter().collect();
+        // Our own prefix counts for more than uWSGI's; beyond that an environment has no order.
+        variables.sort_by_cached_key(|(variable, _)| (variable.starts_with("UWRS_"), variable.clone()));
+        for (variable, value) in variables {
+            if let Some(name) = option_of(&variable) {
+                let origin = Origin::Environment(variable);
+                self.take(Said { name, value, origin });
+            }
         }
     }
 }

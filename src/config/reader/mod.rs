@@ -149,10 +149,6 @@ impl<'a> Reader<'a> {
             Some(("inherit", _)) => self.inherited.push(said),
             Some(("set", _)) => self.set(&said),
             Some(("set-placeholder", _)) => self.set_placeholder(&said),
-            Some(("xml" | "yaml" | "json", _)) => {
-                let reason = "only INI files are read: say the same in one";
-                self.problems.error(&said.origin, &said.name, reason);
-            }
             Some((_, Status::Command)) => self.refuse_command(&said),
             Some((_, Status::Directive)) => {
                 let reason = "stands outside of its block and is ignored";

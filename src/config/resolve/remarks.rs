@@ -27,9 +27,8 @@ impl Resolver<'_> {
                 _ => format!(" (said {} times)", others + 1),
             };
             match first.definition.map(|known| known.status) {
-                Some(Status::NotYet) if name == "emperor" => {
-                    let reason = "not supported yet: start one uwrs for each vassal";
-                    self.problems.error(&first.origin, name, reason);
+                Some(Status::Refused(way_out)) => {
+                    self.problems.error(&first.origin, &first.name, way_out);
                 }
                 Some(Status::NotYet) if self.is_graceful_term(first) && others == 0 => {
                     let reason = format!("{name} is not needed and ignored: TERM stops gracefully anyway");

@@ -26,13 +26,37 @@ impl<'a> Resolver<'a> {
                 self.add(&mut listeners, address, protocol, setting);
             }
         }
-        if !asked && !self.is_emperor() {
+        if !asked {
+            listeners = self.passed_on(default);
+        }
+        if !asked && listeners.is_empty() && !self.is_emperor() {
             self.problems.error_at_large(
                 "nothing to listen on: say where, e.g. http = :8000 in the file or --http :8000, \
                  or socket = /run/app.sock for a web server in front",
             );
         }
         listeners
+    }
+
+    /// Sockets that systemd opened for this process, as sd_listen_fds(3) has it: descriptors from 3 on.
+    fn passed_on(&self, protocol: ProtocolKind) -> Vec<ListenerConfig> {
+        let environment = self.host.environment();
+        let number = |name: &str| {
+            let (_, value) = environment.iter().find(|(variable, _)| variable == name)?;
+            value.parse::<u32>().ok()
+        };
+        if number("LISTEN_PID") != Some(self.host.facts().pid) {
+            return Vec::new();
+        }
+        // More than this no unit has.
+        let count = number("LISTEN_FDS").unwrap_or(0).min(1024) as i32;
+        (3..3 + count)
+            .map(|fd| ListenerConfig {
+                address: ListenAddress::Inherited(fd),
+                protocol,
+                origin: "LISTEN_FDS".to_owned(),
+            })
+            .collect()
     }
 
     fn add(

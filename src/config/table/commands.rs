@@ -7,7 +7,7 @@ const fn command(name: &'static str, kind: Kind, help: &'static str) -> Definiti
 }
 
 pub(super) const OPTIONS: &[Definition] = &[
-    command("help", Kind::OptionalText("FORMAT"), "print this help and exit")
+    command("help", Kind::OptionalText("markdown"), "print this help and exit")
         .short('h')
         .aliases(&["usage"]),
     command("version", Kind::Flag, "print the version and exit"),

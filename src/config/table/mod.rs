@@ -11,6 +11,7 @@ mod later;
 mod limits;
 mod logging;
 mod processes;
+mod refused;
 mod sockets;
 mod unneeded;
 
@@ -29,6 +30,7 @@ pub fn options() -> impl Iterator<Item = &'static Definition> {
         development::OPTIONS,
         unneeded::OPTIONS,
         later::OPTIONS,
+        refused::OPTIONS,
     ]
     .into_iter()
     .flatten()
@@ -92,7 +94,7 @@ mod tests {
                 Status::Works | Status::Directive | Status::Command => {
                     assert!(described, "{}", definition.name);
                 }
-                Status::Always(reason) | Status::Unneeded(reason) => {
+                Status::Always(reason) | Status::Unneeded(reason) | Status::Refused(reason) => {
                     assert!(!reason.is_empty(), "{}", definition.name);
                 }
                 Status::NotYet => assert!(definition.help.is_empty(), "{}", definition.name),

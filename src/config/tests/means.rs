@@ -276,3 +276,30 @@ fn show_config_shows_what_there_is_when_something_is_wrong() {
     );
     assert_eq!(failure.messages.len(), 3);
 }
+
+#[test]
+fn sockets_from_systemd_are_served_when_no_other_is_named() {
+    let machine = |pid: &str| {
+        Machine::with_lines("module = app\nprotocol = http")
+            .variable("LISTEN_PID", pid)
+            .variable("LISTEN_FDS", "2")
+    };
+    let Ok(Invocation::Run { config, .. }) = machine("7").parse(&["uwsgi.ini"]) else {
+        panic!("it can be run");
+    };
+    let served: Vec<&ListenAddress> = config
+        .listeners
+        .iter()
+        .map(|listener| &listener.address)
+        .collect();
+    assert_eq!(
+        served,
+        [&ListenAddress::Inherited(3), &ListenAddress::Inherited(4)]
+    );
+    assert_eq!(config.listeners[0].protocol, ProtocolKind::Http);
+    assert!(
+        machine("8").parse(&["uwsgi.ini"]).is_err(),
+        "they are for another process"
+    );
+    assert_eq!(machine("7").config(&[]).listeners.len(), 1);
+}

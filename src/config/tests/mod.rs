@@ -36,6 +36,7 @@ impl Machine {
             stdin: Vec::new(),
             facts: Facts {
                 directory: PathBuf::from("/srv"),
+                pid: 7,
                 program: PathBuf::from("/usr/bin/uwrs"),
                 hostname: "tuxedo".to_owned(),
                 processors: 4,

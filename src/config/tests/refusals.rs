@@ -92,6 +92,10 @@ fn what_is_wrong_is_told_with_its_place_and_the_way_out() {
             "set-ph = processes=2",
             "uwsgi.ini:2: set-ph: \"processes\" is an option: say processes = 2, or give the placeholder another name",
         ),
+        (
+            "set = set=set=a=1",
+            "uwsgi.ini:2: set: a set in a set says nothing",
+        ),
         ("set = processes", "uwsgi.ini:2: set: NAME=VALUE is needed"),
         (
             "strict = true\nproceses = 2",
@@ -236,6 +240,15 @@ fn the_command_line_is_refused_in_one_sentence() {
         (
             vec!["--ini", "/no.ini"],
             "--ini: cannot read \"/no.ini\": no such file",
+        ),
+        (
+            vec!["--http", "--module"],
+            "--http: needs a value, and --module is a flag",
+        ),
+        (
+            vec![],
+            "nothing to do: name a file, as in uwrs .config/uwsgi.ini, or say what to serve, as in \
+             uwrs --http :8000 --module config.wsgi; all else is in uwrs --help",
         ),
         (
             vec!["--http", ":80"],

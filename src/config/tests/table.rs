@@ -102,11 +102,9 @@ fn every_option_that_works_changes_something() {
 #[test]
 fn every_option_that_is_ignored_is_accepted_everywhere_and_told() {
     let ignored = options().filter(|known| matches!(known.status, Status::NotYet | Status::Unneeded(_)));
-    // These are refused, for what they ask for cannot be left out.
-    let refused = ["emperor", "xml", "yaml", "json"];
-    // A block that is skipped.
+    // These open a block, which is skipped.
     let blocks = ["if-hostname-match", "if-not-hostname-match"];
-    for known in ignored.filter(|known| !refused.contains(&known.name) && !blocks.contains(&known.name)) {
+    for known in ignored.filter(|known| !blocks.contains(&known.name)) {
         for name in known.names() {
             let file = Machine::with_lines(&format!("{name} = 1"));
             let warnings = file.warnings();
