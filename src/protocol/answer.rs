@@ -187,6 +187,11 @@ impl Framing {
         }
     }
 
+    /// Does only the connection's end tell where the body ends?
+    pub(super) fn ends_with_connection(&self) -> bool {
+        matches!(self, Self::UntilClose)
+    }
+
     /// Can more of the body be sent?
     pub(super) fn wants_data(self) -> bool {
         match self {

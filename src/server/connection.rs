@@ -469,10 +469,15 @@ impl Connection {
             Pull::Failed => {
                 drop(source);
                 self.account(&record, services);
-                // What is out can't be taken back, and an answer that only the connection's end delimits would
-                // look whole: a reset tells the client.
-                self.stream.reset_on_close();
-                Step::Over
+                if self.protocol.is_end_hidden() {
+                    // What is out would look whole: a reset tells the client that it is not.
+                    self.stream.reset_on_close();
+                    return Step::Over;
+                }
+                self.phase = Phase::Closing {
+                    farewell: Farewell::Prompt,
+                };
+                Step::More
             }
         }
     }

@@ -82,6 +82,10 @@ impl Protocol for Lines {
         true
     }
 
+    fn is_end_hidden(&self) -> bool {
+        false
+    }
+
     fn refuse(&mut self, refusal: &Refusal, _: &[u8], output: &mut Outbound) {
         output.put(format!("{} refused\n", refusal.status).as_bytes());
         self.state = ProtocolState::Closed;

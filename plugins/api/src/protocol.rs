@@ -260,6 +260,10 @@ pub trait Protocol: Send {
     /// length is reached: a source need not be pulled to its end.
     fn wants_reply_data(&self) -> bool;
 
+    /// The answer under way breaks off: would a client that sees the connection close now take what it has for the
+    /// whole? Then the server resets the connection.
+    fn is_end_hidden(&self) -> bool;
+
     /// Answers a refused request and goes to `Closed`. Also called by the server for its own refusals
     /// (408 on a deadline, 413, 503).
     fn refuse(&mut self, refusal: &Refusal, date: &[u8], output: &mut Outbound);

@@ -216,6 +216,10 @@ impl Protocol for Http1 {
         }
     }
 
+    fn is_end_hidden(&self) -> bool {
+        matches!(&self.writing, Writing::Body(written) if written.framing.ends_with_connection())
+    }
+
     fn refuse(&mut self, refusal: &Refusal, date: &[u8], output: &mut Outbound) {
         let is_head = match &self.writing {
             Writing::Nothing => Some(false),

@@ -217,6 +217,10 @@ impl Protocol for Uwsgi {
         }
     }
 
+    fn is_end_hidden(&self) -> bool {
+        matches!(&self.writing, Writing::Body(framing) if framing.ends_with_connection())
+    }
+
     fn refuse(&mut self, refusal: &Refusal, _date: &[u8], output: &mut Outbound) {
         let terms = match self.writing {
             Writing::Nothing => Some(Terms::default()),
