@@ -103,7 +103,8 @@ impl<'a> Block<'a> {
 }
 
 fn opens(name: &str) -> bool {
-    name == "for" || name.starts_with("for-") || (name.starts_with("if-") || is_short_if(name))
+    let is_loop = name == "for" || name.starts_with("for-");
+    is_loop || name.starts_with("if-") || is_short_if(name)
 }
 
 fn is_short_if(name: &str) -> bool {

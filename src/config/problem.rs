@@ -111,7 +111,10 @@ fn cut_comments(name: String, lines: &[(usize, String)]) -> Problem {
 
 fn sorted(mut problems: Vec<Problem>) -> Vec<String> {
     problems.sort_by(|one, other| one.place().cmp(&other.place()));
-    problems.into_iter().map(|problem| problem.text).collect()
+    let mut texts: Vec<String> = problems.into_iter().map(|problem| problem.text).collect();
+    // The turns of a loop say the same at the same place.
+    texts.dedup();
+    texts
 }
 
 /// `cannot read "x.ini": no such file (looked for /srv/x.ini)`

@@ -44,7 +44,7 @@ pub enum ListenAddress {
         /// 0: any free one.
         port: u16,
     },
-    /// A path.
+    /// A path, absolute.
     Unix(PathBuf),
     /// A name in Linux's abstract namespace, without its leading NUL.
     Abstract(Vec<u8>),
@@ -102,15 +102,15 @@ pub struct ApplicationConfig {
     pub chdir2: Option<PathBuf>,
     /// `home`, absolute.
     pub home: Option<PathBuf>,
-    /// `pythonpath`, in order, globs expanded by the loader.
+    /// `pythonpath`, in order, absolute, globs expanded by the loader.
     pub pythonpath: Vec<PathBuf>,
     /// `pyargv`, split on blanks.
     pub argv: Vec<String>,
     /// `import`
     pub imports: Vec<String>,
-    /// `module` / `wsgi`: the last one given.
+    /// `module` / `wsgi`: the last one given; `None` when `wsgi_file` was given later.
     pub module: Option<String>,
-    /// `wsgi-file`, as given (relative to `chdir`).
+    /// `wsgi-file`, as given (relative to `chdir`); `None` when `module` was given later.
     pub wsgi_file: Option<PathBuf>,
     /// `callable`
     pub callable: Option<String>,
@@ -167,7 +167,7 @@ pub struct ProcessConfig {
     pub pidfile: Option<PathBuf>,
     /// `safe-pidfile`: written once everything is up.
     pub safe_pidfile: Option<PathBuf>,
-    /// `daemonize`: the log file.
+    /// `daemonize`: the log file, absolute, unless `logto` names another.
     pub daemonize: Option<PathBuf>,
     /// `die-on-term` (default on): TERM stops; off: TERM reloads at once, as uWSGI does.
     pub die_on_term: bool,
@@ -197,17 +197,17 @@ pub struct ProcnameConfig {
 pub struct Limits {
     /// `buffer-size`: bytes of a request's head. Default 65536.
     pub head_bytes: usize,
-    /// Header fields of a request, or variables of a uwsgi one.
+    /// Header fields of a request, or variables of a uwsgi one (twice `max-vars`). Default 128.
     pub fields: usize,
     /// `limit-post`: bytes of a request's body; `None`: no limit.
     pub body_bytes: Option<u64>,
-    /// Bytes of a body kept in memory before it goes to a temporary file.
+    /// Bytes of a body kept in memory before it goes to a temporary file. Default 262144.
     pub body_memory: usize,
     /// From a connection's start, or a request's first byte, to the end of its head.
     pub head_timeout: Duration,
-    /// Between two parts of a body.
+    /// Between two parts of a body (`socket-timeout`).
     pub body_timeout: Duration,
-    /// Between two parts of an answer that the client takes.
+    /// Between two parts of an answer that the client takes (`socket-timeout`).
     pub send_timeout: Duration,
     /// Between two requests of a connection.
     pub keep_alive: Duration,

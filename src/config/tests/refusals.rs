@@ -327,6 +327,7 @@ fn what_is_odd_is_warned_about() {
             "uwsgi.ini:2: plugin: not built in, it is ignored: rack, psgi",
         ),
         ("print = hello", "uwsgi.ini:2: hello"),
+        ("for-times = 3\nprint = again\nendfor =", "uwsgi.ini:3: again"),
         (
             "endif =",
             "uwsgi.ini:2: endif: stands outside of its block and is ignored",
