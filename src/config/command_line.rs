@@ -28,6 +28,7 @@ pub(super) fn read(arguments: impl Iterator<Item = OsString>) -> Result<CommandL
         .map(|argument| {
             argument
                 .into_string()
+                .map(with_equals_sign)
                 .map_err(|argument| format!("{}: not UTF-8", argument.to_string_lossy()))
         })
         .collect::<Result<Vec<String>, String>>()?;
@@ -51,6 +52,13 @@ pub(super) fn read(arguments: impl Iterator<Item = OsString>) -> Result<CommandL
         line.add(name, value)?;
     }
     Ok(line)
+}
+
+/// `-C660` as `-C=660`: clap takes what is behind a flag whose value may be left out for more flags.
+fn with_equals_sign(argument: String) -> String {
+    let mode = argument.strip_prefix("-C").unwrap_or_default();
+    let is_mode = !mode.is_empty() && mode.bytes().all(|byte| byte.is_ascii_digit());
+    if is_mode { format!("-C={mode}") } else { argument }
 }
 
 /// The text of `--help`.

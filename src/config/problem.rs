@@ -12,6 +12,7 @@ pub(super) struct Problems {
     errors: Vec<Problem>,
     warnings: Vec<Problem>,
     cut_comments: BTreeMap<String, Vec<(usize, String)>>,
+    is_incomplete: bool,
 }
 
 #[derive(Debug)]
@@ -26,8 +27,18 @@ impl Problems {
         self.errors.push(Problem::new(origin, option, reason.as_ref()));
     }
 
-    /// The configuration cannot be used, and no single place is to blame.
-    pub(super) fn error_at_large(&mut self, text: impl Into<String>) {
+    /// As [`error`](Self::error), about a file, a section or a value that could not be read.
+    pub(super) fn unread(&mut self, origin: &Origin, option: &str, reason: impl AsRef<str>) {
+        self.error(origin, option, reason);
+        self.is_incomplete = true;
+    }
+
+    /// The configuration cannot be used, for something was not said. Where a part of it could not be read, it may have
+    /// been said there, and nothing is told.
+    pub(super) fn missing(&mut self, text: impl Into<String>) {
+        if self.is_incomplete {
+            return;
+        }
         let text = text.into();
         self.errors.push(Problem { origin: None, text });
     }

@@ -43,7 +43,7 @@ impl Reader<'_> {
         }
         match self.find_file(&given) {
             Ok(found) => self.read_section(found, said),
-            Err(reason) => self.problems.error(&said.origin, &said.name, reason),
+            Err(reason) => self.problems.unread(&said.origin, &said.name, reason),
         }
     }
 
@@ -97,7 +97,7 @@ impl Reader<'_> {
         let document = match self.document(&open) {
             Ok(document) => document,
             Err(reason) => {
-                self.problems.error(&said.origin, &said.name, reason);
+                self.problems.unread(&said.origin, &said.name, reason);
                 return;
             }
         };
@@ -214,9 +214,9 @@ impl Reader<'_> {
             [] => "none at all".to_owned(),
             _ => format!("only {}", names.join(", ")),
         };
-        let reason = format!("\"{}\" has no section [{}], {has}", open.given, open.section);
+        let reason = format!("\"{}\" has no section [{}], {has}", shown(open), open.section);
         if asked {
-            self.problems.error(&said.origin, &said.name, reason);
+            self.problems.unread(&said.origin, &said.name, reason);
         } else {
             let reason = format!(
                 "{reason}: nothing is read from it; say which with {}:SECTION",
@@ -228,9 +228,14 @@ impl Reader<'_> {
 }
 
 fn origin(open: &OpenSection, line: usize) -> Origin {
-    let name = match open.given.as_str() {
-        "-" => "stdin".to_owned(),
-        given => given.to_owned(),
-    };
+    let name = shown(open).to_owned();
     Origin::File { name, line }
+}
+
+/// What a file is called in messages.
+fn shown(open: &OpenSection) -> &str {
+    match open.given.as_str() {
+        "-" => "stdin",
+        given => given,
+    }
 }

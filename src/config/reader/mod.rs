@@ -238,7 +238,7 @@ impl<'a> Reader<'a> {
             let value = match expander.expand(&said.value) {
                 Ok(value) => value,
                 Err(reason) => {
-                    self.problems.error(&said.origin, &said.name, reason);
+                    self.problems.unread(&said.origin, &said.name, reason);
                     continue;
                 }
             };

@@ -125,7 +125,7 @@ impl<'a> Resolver<'a> {
 
     fn need_application(&mut self, need_app: bool, is_there: bool) {
         if need_app && !is_there && !self.is_emperor() {
-            self.problems.error_at_large(
+            self.problems.missing(
                 "no application: say which, e.g. module = config.wsgi in the file or --module config.wsgi \
                  (need-app = false serves without one)",
             );

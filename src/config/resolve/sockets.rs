@@ -30,7 +30,7 @@ impl<'a> Resolver<'a> {
             listeners = self.passed_on(default);
         }
         if !asked && listeners.is_empty() && !self.is_emperor() {
-            self.problems.error_at_large(
+            self.problems.missing(
                 "nothing to listen on: say where, e.g. http = :8000 in the file or --http :8000, \
                  or socket = /run/app.sock for a web server in front",
             );

@@ -150,6 +150,7 @@ fn flags_may_be_cut_short_and_have_their_value_behind_an_equals_sign() {
         ["-v", "--all"]
     );
     assert_eq!(machine.config(&["--chmod-socket=660"]).sockets.mode, Some(0o660));
+    assert_eq!(machine.config(&["-C660"]).sockets.mode, Some(0o660));
 }
 
 #[test]

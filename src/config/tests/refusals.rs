@@ -140,8 +140,7 @@ fn what_is_wrong_is_told_with_its_place_and_the_way_out() {
 
 #[test]
 fn all_that_is_wrong_is_told_at_once_in_the_order_of_its_places() {
-    let machine =
-        Machine::with_lines("threads = x\nprocesses = y\ninclude = z.ini").variable("UWSGI_LISTEN", "w");
+    let machine = Machine::with_lines("threads = x\nprocesses = y\nchdir = z").variable("UWSGI_LISTEN", "w");
     let errors = machine.errors(&["uwsgi.ini", "--buffer-size", "v"]);
     let places: Vec<&str> = errors
         .iter()
@@ -159,6 +158,14 @@ fn all_that_is_wrong_is_told_at_once_in_the_order_of_its_places() {
             "nothing to listen on"
         ]
     );
+}
+
+#[test]
+fn what_may_stand_in_a_file_that_cannot_be_read_is_not_missed() {
+    let machine = Machine::with_lines("ini = more.ini");
+    assert_eq!(machine.errors(&["uwsgi.ini"]).len(), 1);
+    assert_eq!(machine.errors(&["uwsgi.ini:web"]).len(), 1);
+    assert_eq!(machine.errors(&["no.ini"]).len(), 1);
 }
 
 #[test]
