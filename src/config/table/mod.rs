@@ -51,6 +51,8 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
     let folded = name.to_lowercase().replace('_', "-");
     let alike = options()
         .flat_map(Definition::names)
+        // Names of very different lengths are not alike, and comparing them takes long.
+        .filter(|known| known.len().abs_diff(folded.len()) * 10 <= known.len().max(folded.len()) * 3)
         .map(|known| (strsim::normalized_damerau_levenshtein(&folded, known), known))
         // Below this, suggestions puzzle more than they help.
         .filter(|(likeness, _)| *likeness >= 0.7)
