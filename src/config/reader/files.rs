@@ -26,14 +26,18 @@ pub(super) struct OpenSection {
 }
 
 impl Reader<'_> {
+    /// Reads the files that are to be read after all others.
     pub(super) fn read_inherited(&mut self) {
         let mut next = 0;
-        while let Some(said) = self.inherited.get(next).cloned() {
+        while let Some((said, open)) = self.inherited.get(next).cloned() {
             next += 1;
+            self.open = open;
             self.include(&said);
         }
+        self.open.clear();
     }
 
+    /// Reads the file that a value names.
     pub(super) fn include(&mut self, said: &Said) {
         let Some(given) = self.expand(said) else {
             return;

@@ -69,7 +69,7 @@ pub(super) struct Reader<'a> {
     documents: HashMap<PathBuf, Rc<Document>>,
     first: Option<(FileName, String)>,
     last: Option<String>,
-    inherited: Vec<Said>,
+    inherited: Vec<(Said, Vec<OpenSection>)>,
     steps: usize,
 }
 
@@ -146,7 +146,8 @@ impl<'a> Reader<'a> {
     pub(super) fn take(&mut self, said: Said) {
         match table::find(&said.name).map(|definition| (definition.name, definition.status)) {
             Some(("ini" | "include", _)) => self.include(&said),
-            Some(("inherit", _)) => self.inherited.push(said),
+            // Who is being read now is kept with it: it may inherit itself.
+            Some(("inherit", _)) => self.inherited.push((said, self.open.clone())),
             Some(("set", _)) => self.set(&said),
             Some(("set-placeholder", _)) => self.set_placeholder(&said),
             Some((_, Status::Command)) => self.refuse_command(&said),

@@ -184,6 +184,9 @@ fn a_chain_of_includes_that_bites_its_tail_is_named() {
     let expected = "b.ini:2: include: files include each other without end: \
                     uwsgi.ini → a.ini:web → b.ini → ./a.ini:web";
     assert_eq!(machine.faults(), [expected]);
+    let machine = Machine::with_lines("inherit = uwsgi.ini");
+    let expected = "uwsgi.ini:2: inherit: files include each other without end: uwsgi.ini → uwsgi.ini";
+    assert_eq!(machine.faults(), [expected]);
 }
 
 #[test]
