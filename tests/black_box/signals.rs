@@ -299,7 +299,7 @@ fn a_hup_to_every_process_is_one_reload() {
 }
 
 #[test]
-fn killall_reloads_by_the_programs_name() {
+fn killall_finds_every_process_and_asks_for_one_reload() {
     if Command::new("killall")
         .arg("--version")
         .stderr(Stdio::null())
@@ -309,20 +309,30 @@ fn killall_reloads_by_the_programs_name() {
         skip("this machine has no killall");
         return;
     }
-    // Under a name of its own: other tests' servers run at the same time.
-    let name = format!("uw{}", std::process::id());
+    // By the path of a copy: by name, other tests' servers would be meant as well.
     let server = Server::new();
-    let program = server.path().join(&name);
+    let program = server.path().join("program");
     fs::copy(env!("CARGO_BIN_EXE_uwrs"), &program).unwrap();
     let app = format!("print('imported', flush=True)\n{TOOLBOX}");
-    let script = format!("exec {} --http 127.0.0.1:0 --module app", program.display());
-    let server = server.app(&app).through("sh", &["-c", &script]).start();
+    let script = "exec ./program --http 127.0.0.1:0 --module app --processes 2";
+    let server = server.app(&app).through("sh", &["-c", script]).start();
+    for member in server.family() {
+        let name = fs::read_to_string(format!("/proc/{}/comm", member.pid)).unwrap();
+        assert_eq!(name.trim(), "uwrs", "{member:?}");
+    }
     let ready = server.times_ready();
-    let status = Command::new("killall").args(["-HUP", &name]).status().unwrap();
-    assert!(status.success(), "killall finds no {name}: {:?}", server.family());
+    assert!(
+        Command::new("killall")
+            .arg("-HUP")
+            .arg(&program)
+            .status()
+            .unwrap()
+            .success()
+    );
     server.wait_until_ready(ready + 1);
     soon("imported again", || server.count_log("imported") == 2);
     assert_eq!(server.get("/").text(), "hello\n");
+    assert_eq!(server.times_ready(), ready + 1);
 }
 
 #[test]
