@@ -74,7 +74,7 @@ fn the_log_says_which_worker_died_of_what_serving_what() {
     let mut connection = server.connect();
     connection.send("GET /die/9 HTTP/1.1\r\nHost: example.org\r\n\r\n");
     connection.assert_closed();
-    server.wait_for_log(&["worker 1", &pid, "signal 9", "GET /die/9"]);
+    server.wait_for_log(&["worker 1", &pid, "SIGKILL", "GET /die/9"]);
     assert_eq!(server.get("/").text(), "hello\n");
 }
 

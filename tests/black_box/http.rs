@@ -133,7 +133,7 @@ fn a_body_that_the_application_ignores_is_not_the_next_request() {
 fn a_chunked_body_arrives_whole() {
     let server = server();
     let request = "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
-        5\r\nhello\r\n1;name=value\r\n \r\n00A\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n";
+        5\r\nhello\r\n1;name=value\r\n \r\n00A\r\n0123456789\r\n0\r\nX-Sum: 42\r\n\r\n";
     assert_eq!(answer(&server, request).text(), "hello 0123456789");
 }
 

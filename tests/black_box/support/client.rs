@@ -6,6 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use super::wait::PATIENCE;
 
@@ -227,6 +228,24 @@ impl Connection {
         };
         // Values are latin-1 on the wire (PEP 3333).
         Ok(text.iter().map(|&byte| char::from(byte)).collect())
+    }
+
+    /// What comes before the connection is cut.
+    pub(crate) fn rest_until_cut(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut piece = [0; 4096];
+        while let Ok(count @ 1..) = self.0.read(&mut piece) {
+            bytes.extend_from_slice(&piece[..count]);
+        }
+        bytes
+    }
+
+    /// Waits no longer than that for each part of an answer.
+    pub(crate) fn set_patience(&self, patience: Duration) {
+        match self.0.get_ref() {
+            Stream::Tcp(stream) => stream.set_read_timeout(Some(patience)).unwrap(),
+            Stream::Unix(stream) => stream.set_read_timeout(Some(patience)).unwrap(),
+        }
     }
 
     /// All there is until the server closes.

@@ -1,6 +1,6 @@
 //! The real program in a directory of its own: [`Server`] is what to run, [`Running`] is it, up and ready.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
@@ -119,6 +119,7 @@ impl Server {
             directory: self.directory,
             notifications: Some(notifications),
             heard: RefCell::default(),
+            port: OnceCell::new(),
         };
         running.wait_until_ready(1);
         running
@@ -209,6 +210,7 @@ impl Finished {
             directory: self.directory,
             notifications: None,
             heard: RefCell::default(),
+            port: OnceCell::new(),
         }
     }
 
@@ -226,6 +228,7 @@ pub(crate) struct Running {
     directory: Directory,
     notifications: Option<UnixDatagram>,
     heard: RefCell<Vec<String>>,
+    port: OnceCell<u16>,
 }
 
 impl Running {
@@ -236,7 +239,10 @@ impl Running {
 
     /// The first TCP port that it listens on.
     pub(crate) fn port(&self) -> u16 {
-        eventually("a listening port", || self.ports().first().copied())
+        // Looked for once: the kernel's table is long when other tests run.
+        *self
+            .port
+            .get_or_init(|| eventually("a listening port", || self.ports().first().copied()))
     }
 
     /// The TCP ports that it listens on, in the order in which the sockets were made.

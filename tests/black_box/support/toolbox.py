@@ -81,10 +81,10 @@ def zeros(environ, start_response, rest):
 
 
 class Stream:
-    """`pieces` pieces of `size` bytes; says in the log when it is closed."""
+    """`pieces` pieces of `size` bytes, a pause between them; says in the log when it is closed."""
 
     def __init__(self, pieces, size, pause=0):
-        self.left, self.size, self.pause = pieces, size, pause
+        self.pieces, self.left, self.size, self.pause = pieces, pieces, size, pause
 
     def __iter__(self):
         return self
@@ -92,9 +92,9 @@ class Stream:
     def __next__(self):
         if not self.left:
             raise StopIteration
-        self.left -= 1
-        if self.pause:
+        if self.left < self.pieces:
             time.sleep(self.pause)
+        self.left -= 1
         return b"s" * self.size
 
     def close(self):
