@@ -132,15 +132,15 @@ impl<'a> Single<'a> {
 
     /// The server is up.
     fn announce(&mut self) {
-        log::info!(
-            "ready, {} after the start",
-            seconds(self.prepared.started.elapsed())
-        );
         if let Some(path) = &self.prepared.config.processes.safe_pidfile
             && let Err(error) = write_pidfile("safe-pidfile", path)
         {
             log::error!("{error}");
         }
+        log::info!(
+            "ready, {} after the start",
+            seconds(self.prepared.started.elapsed())
+        );
         self.prepared
             .waiting
             .take()

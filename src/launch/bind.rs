@@ -116,9 +116,9 @@ fn why_not_inet(error: &io::Error, address: SocketAddr) -> String {
         ErrorKind::PermissionDenied if port < 1024 => {
             "permission denied: ports below 1024 need root or CAP_NET_BIND_SERVICE".to_owned()
         }
-        ErrorKind::AddrInUse => format!(
-            "address already in use: another process listens on {address}; stop it or choose another port"
-        ),
+        ErrorKind::AddrInUse => {
+            "address already in use: stop the process that listens there or choose another port".to_owned()
+        }
         ErrorKind::AddrNotAvailable => {
             format!("no interface of this machine has the address {}", address.ip())
         }

@@ -1,21 +1,20 @@
 //! The master: forks molds, waits for what happens, asks the [`Supervisor`] what to do about it and does it. It runs none
 //! of the application's code, decides nothing itself, and has one thread.
 
+mod reexecution;
 mod report;
 mod supervisor;
 
 pub(crate) use supervisor::{Handover, STATUS_NO_APPLICATION, Settings, WorkerView, plural, seconds};
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::Config;
 use crate::launch::{
-    HANDOVER_VARIABLE, Handed, Invocation, Notifier, Prepared, Record, Sockets, Titles, Waiting,
-    remove_pidfile, write_pidfile,
+    Invocation, Notifier, Prepared, Sockets, Titles, Waiting, remove_pidfile, write_pidfile,
 };
 use crate::logging;
 use crate::mold::{Channel, Mold, Next, Report, Request};
@@ -23,10 +22,8 @@ use crate::program::Program;
 use crate::scoreboard::Scoreboard;
 use crate::sys::{self, Ending, Fork, MasterSignals, Pid, Signal};
 use crate::worker::BoundListener;
+use reexecution::take_over;
 use supervisor::{Command, Input, MoldId, Notice, Output, Supervisor, Urge};
-
-/// Slots of the scoreboard, whatever is configured: room for TTIN and for reloads that ask for more.
-const LEAST_SLOTS: usize = 256;
 
 /// What is kept of a generation.
 struct GenerationFiles {
@@ -448,16 +445,16 @@ impl Master<'_> {
             return;
         }
         self.is_up = true;
-        log::info!(
-            "ready: {}, {} after the start",
-            plural(workers),
-            seconds(self.started.elapsed())
-        );
         if let Some(path) = &self.config.processes.safe_pidfile
             && let Err(error) = write_pidfile("safe-pidfile", path)
         {
             log::error!("{error}");
         }
+        log::info!(
+            "ready: {}, {} after the start",
+            plural(workers),
+            seconds(self.started.elapsed())
+        );
         self.waiting.take().into_iter().for_each(Waiting::succeed);
     }
 
@@ -500,117 +497,6 @@ impl Master<'_> {
             );
         }
         log::info!("stopped");
-    }
-}
-
-/// Becoming another program (USR2).
-impl Master<'_> {
-    /// Has the program at our path look at our configuration: one that refuses it must not become the master.
-    fn start_preflight(&mut self) {
-        let before = sys::block_signals();
-        match sys::fork() {
-            Ok(Fork::Parent(pid)) => self.preflight = Some(pid),
-            Ok(Fork::Child) => {
-                sys::restore_signals(&self.signals.children_mask());
-                let mut arguments = self.invocation.arguments.clone();
-                arguments.push(OsString::from("--check"));
-                // Fails only where standard input is none.
-                let _ = sys::redirect_input();
-                let environment: Vec<_> = std::env::vars_os().collect();
-                let Err(error) = sys::replace_program(&self.invocation.program, &arguments, &environment);
-                log::error!("{}: {error}", self.invocation.program.display());
-                sys::exit_now(127)
-            }
-            Err(error) => self.handle(Input::Preflight(Err(format!("cannot fork: {error}")))),
-        }
-        sys::restore_signals(&before);
-    }
-
-    fn reexecute(&mut self) {
-        let Some(record) = self.record() else {
-            return self.handle(Input::NotReexecuted("nothing serves yet".to_owned()));
-        };
-        log::info!("becoming {}", self.invocation.program.display());
-        let mut environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-        environment.push((HANDOVER_VARIABLE.into(), record.encode().into()));
-        let Invocation {
-            program, arguments, ..
-        } = &self.invocation;
-        let handed = self.set_handed_inheritable(true);
-        let Err(error) = handed.and_then(|()| sys::replace_program(program, arguments, &environment));
-        if let Err(error) = self.set_handed_inheritable(false) {
-            log::error!("descriptors may leak into the application's children: {error}");
-        }
-        self.handle(Input::NotReexecuted(format!(
-            "{}: {error}",
-            self.invocation.program.display()
-        )));
-    }
-
-    fn record(&self) -> Option<Record> {
-        let server = self.supervisor.handover()?;
-        let files = self.generations.get(&server.generation)?;
-        Some(Record {
-            lifeline: (self.lifeline.0.as_raw_fd(), self.lifeline.1.as_raw_fd()),
-            scoreboard: self.scoreboard.descriptor().as_raw_fd(),
-            channel: self
-                .channel_of(server.mold)
-                .map(|channel| channel.as_fd().as_raw_fd()),
-            sockets: self.sockets.records(&files.listeners),
-            server,
-        })
-    }
-
-    fn channel_of(&self, mold: Option<(MoldId, Pid)>) -> Option<&Channel> {
-        let (id, _) = mold?;
-        self.links
-            .iter()
-            .find(|link| link.mold == id)
-            .map(|link| &link.channel)
-    }
-
-    fn set_handed_inheritable(&self, inheritable: bool) -> std::io::Result<()> {
-        let mut handed = vec![
-            self.lifeline.0.as_fd(),
-            self.lifeline.1.as_fd(),
-            self.scoreboard.descriptor(),
-        ];
-        handed.extend(self.links.iter().map(|link| link.channel.as_fd()));
-        let listeners = self.generations.values().flat_map(|files| &files.listeners);
-        handed.extend(listeners.map(|listener| listener.fd.as_fd()));
-        handed
-            .into_iter()
-            .try_for_each(|fd| sys::set_inheritable(fd, inheritable))
-    }
-}
-
-/// What was left by a master before, or new things.
-type TakenOver = ((OwnedFd, OwnedFd), Scoreboard, Option<Channel>, Option<Handover>);
-
-fn take_over(handed: Option<Handed>, config: &Config) -> Result<TakenOver, String> {
-    let new_scoreboard = || {
-        let slots = LEAST_SLOTS.max(config.processes.workers.saturating_mul(4));
-        Scoreboard::new(slots).map_err(|error| format!("cannot get shared memory: {error}"))
-    };
-    let Some(handed) = handed else {
-        let lifeline = sys::pipe().map_err(|error| format!("cannot make a pipe: {error}"))?;
-        return Ok((lifeline, new_scoreboard()?, None, None));
-    };
-    let mut server = handed.server;
-    let channel = handed.channel.map(Channel::from_descriptor);
-    match Scoreboard::open(handed.scoreboard) {
-        Ok(scoreboard) if channel.is_some() => Ok((handed.lifeline, scoreboard, channel, Some(server))),
-        Ok(scoreboard) => {
-            server.mold = None;
-            Ok((handed.lifeline, scoreboard, None, Some(server)))
-        }
-        Err(error) => {
-            // The old mold writes to the old memory; without its channel it leaves.
-            log::warn!("the workers of the former master are not seen in the statistics: {error}");
-            server.mold = None;
-            server.workers.iter_mut().for_each(|worker| worker.slot = None);
-            Ok((handed.lifeline, new_scoreboard()?, None, Some(server)))
-        }
     }
 }
 

@@ -99,15 +99,15 @@ fn age_of(moment: u64) -> Duration {
     Duration::from_millis(sys::monotonic_milliseconds().saturating_sub(moment))
 }
 
-/// Logs each and gives a line for the status.
+/// A line for the reason why a reload failed; where there are several errors, each is logged by itself.
 pub(super) fn log_errors(errors: &[String]) -> String {
-    for error in errors {
-        log::error!("{error}");
-    }
     match errors {
         [] => "the configuration cannot be read".to_owned(),
         [only] => only.clone(),
-        [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
+        [first, rest @ ..] => {
+            errors.iter().for_each(|error| log::error!("{error}"));
+            format!("{first} (and {} more)", rest.len())
+        }
     }
 }
 

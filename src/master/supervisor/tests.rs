@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::sys::Ending;
 
 /// How processes of the world behave.
 #[derive(Clone, Copy, PartialEq, Eq)]

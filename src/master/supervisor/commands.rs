@@ -1,0 +1,207 @@
+//! What operators ask for, and what the supervisor makes of it.
+
+use std::time::Instant;
+
+use log::Level;
+
+use super::generation::Seat;
+use super::{
+    Command, HURRIED_MERCY, Notice, Output, Phase, Reexecution, Reload, SAME_STOP, Supervisor, Urge,
+};
+
+impl Supervisor {
+    pub(super) fn command(&mut self, command: Command, now: Instant) {
+        let die_on_term = self
+            .generations()
+            .next()
+            .is_none_or(|generation| generation.settings.die_on_term);
+        match command {
+            Command::Reload => self.want_reload(false),
+            Command::Terminate if !die_on_term => self.want_reload(true),
+            Command::Interrupt => self.stop_by_command("INT", Urge::Drain, now),
+            Command::Terminate => self.stop_by_command("TERM", Urge::Drain, now),
+            Command::Quit => self.stop_by_command("QUIT", Urge::Hurry, now),
+            Command::Report => self.outputs.extend([Output::ReopenLogs, Output::ShowState]),
+            Command::Reexecute => self.want_reexecution(),
+            Command::MoreWorkers => self.add_worker(now),
+            Command::FewerWorkers => self.remove_worker(now),
+            Command::TogglePause => self.toggle_pause(),
+        }
+    }
+
+    pub(super) fn want_reload(&mut self, brutal: bool) {
+        if self.phase != Phase::Running {
+            self.log(Level::Warn, "not reloading: the server is stopping");
+            return;
+        }
+        self.brutal |= brutal;
+        if self.next.is_some() || self.reload != Reload::Idle {
+            self.log(
+                Level::Info,
+                "asked to reload once more: follows when the one under way is done",
+            );
+        } else {
+            self.log(Level::Info, "reloading");
+        }
+        self.reload = Reload::Wanted;
+    }
+
+    pub(super) fn stop_by_command(&mut self, signal: &str, urge: Urge, now: Instant) {
+        let Phase::Stopping {
+            since, urge: before, ..
+        } = &mut self.phase
+        else {
+            let how = if urge == Urge::Drain {
+                "gracefully"
+            } else {
+                "at once"
+            };
+            self.log(Level::Info, format!("stopping {how} on {signal}"));
+            self.stop(urge, 0, None, now);
+            return;
+        };
+        if urge == Urge::Drain && now.saturating_duration_since(*since) < SAME_STOP {
+            return;
+        }
+        let harder = match *before {
+            Urge::Drain => Urge::Hurry,
+            Urge::Hurry | Urge::Kill => Urge::Kill,
+        };
+        *before = harder;
+        *since = now;
+        self.log(Level::Warn, format!("stopping at once on {signal}"));
+        self.urge_all(harder, now);
+    }
+
+    /// Everything is sent away; the server ends when it is gone.
+    pub(super) fn stop(&mut self, urge: Urge, status: i32, reason: Option<String>, now: Instant) {
+        self.phase = Phase::Stopping {
+            since: now,
+            urge,
+            status,
+            reason,
+        };
+        self.reload = Reload::Idle;
+        self.reexecution = Reexecution::Idle;
+        self.notify(Notice::Stopping);
+        for generation in [self.next.take(), self.current.take()].into_iter().flatten() {
+            self.dissolve(generation, urge, now);
+        }
+        if urge > Urge::Drain {
+            self.urge_all(urge, now);
+        }
+    }
+
+    /// Those who are leaving are told to make haste.
+    pub(super) fn urge_all(&mut self, urge: Urge, now: Instant) {
+        for leaver in &mut self.leavers {
+            if leaver.urge >= urge {
+                continue;
+            }
+            leaver.urge = urge;
+            leaver.mercy = HURRIED_MERCY;
+            leaver.deadline = leaver.deadline.min(now + HURRIED_MERCY);
+            // A mold was told already, and knows no haste.
+            if !leaver.is_mold() || urge == Urge::Kill {
+                self.outputs.push_back(Output::Leave {
+                    pid: leaver.pid,
+                    urge,
+                });
+            }
+        }
+    }
+
+    pub(super) fn add_worker(&mut self, now: Instant) {
+        let most = self.slots.count() / 2;
+        let mut wanted = None;
+        for generation in self.generations_mut() {
+            if generation.seats.len() < most {
+                let number = generation.seats.len() + 1;
+                generation.seats.push(Seat::new(number, now));
+            }
+            wanted = Some(generation.seats.len());
+        }
+        if let Some(wanted) = wanted {
+            self.log(Level::Info, format!("one worker more: {wanted} wanted"));
+        }
+    }
+
+    pub(super) fn remove_worker(&mut self, now: Instant) {
+        let mut wanted = None;
+        for is_next in [false, true] {
+            let place = if is_next {
+                &mut self.next
+            } else {
+                &mut self.current
+            };
+            let Some(mut generation) = place.take() else {
+                continue;
+            };
+            let removed = if generation.seats.len() > 1 {
+                generation.seats.pop()
+            } else {
+                None
+            };
+            wanted = Some(generation.seats.len());
+            if let Some(seat) = removed {
+                self.dissolve_seat(&seat, &generation, Urge::Drain, now);
+            }
+            let place = if is_next {
+                &mut self.next
+            } else {
+                &mut self.current
+            };
+            *place = Some(generation);
+        }
+        if let Some(wanted) = wanted {
+            self.log(Level::Info, format!("one worker less: {wanted} wanted"));
+        }
+    }
+
+    pub(super) fn toggle_pause(&mut self) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        self.paused = !self.paused;
+        self.outputs.push_back(Output::Pause(self.paused));
+        let text = if self.paused {
+            "paused: new connections wait until the next TSTP"
+        } else {
+            "going on after a pause"
+        };
+        self.log(Level::Info, text);
+        self.notify(Notice::Status(self.status()));
+    }
+
+    pub(super) fn want_reexecution(&mut self) {
+        if self.phase != Phase::Running {
+            self.log(Level::Warn, "not re-executing: the server is stopping");
+            return;
+        }
+        if self.reexecution == Reexecution::Idle {
+            self.log(
+                Level::Info,
+                "asked to re-execute: trying the program at our path first",
+            );
+            self.reexecution = Reexecution::Wanted;
+        }
+    }
+
+    pub(super) fn preflight(&mut self, result: Result<(), String>) {
+        if self.reexecution != Reexecution::Checking {
+            return;
+        }
+        match result {
+            Ok(()) => self.reexecution = Reexecution::Agreed,
+            Err(reason) => self.not_reexecuted(&reason),
+        }
+    }
+
+    pub(super) fn not_reexecuted(&mut self, reason: &str) {
+        self.reexecution = Reexecution::Idle;
+        self.log(
+            Level::Error,
+            format!("not re-executed: {reason}; everything goes on as it was"),
+        );
+    }
+}

@@ -1,0 +1,188 @@
+//! What follows from the state and the clock: called after every input.
+
+use std::time::{Duration, Instant};
+
+use log::Level;
+
+use super::generation::{Generation, Mold, SeatState};
+use super::leaver::{Leaver, Role};
+use super::{FORK_LIMIT, Output, Phase, RELOAD_LIMIT, Reexecution, Reload, Supervisor, Urge, seconds};
+
+impl Supervisor {
+    pub(super) fn advance(&mut self, now: Instant) {
+        self.kill_overdue(now);
+        if self.phase == Phase::Running {
+            self.limit_reload(now);
+            self.start_molds(now);
+            self.fill_seats(now);
+            if self.next.as_ref().is_some_and(Generation::is_complete) {
+                self.promote_next(now);
+            }
+            if self.reload == Reload::Wanted && self.next.is_none() && self.current.is_some() {
+                self.begin_reload();
+            }
+            self.advance_reexecution();
+        }
+        self.retire();
+        self.end_when_alone();
+    }
+
+    pub(super) fn kill_overdue(&mut self, now: Instant) {
+        for leaver in &mut self.leavers {
+            if leaver.next_deadline().is_none_or(|deadline| deadline > now) {
+                continue;
+            }
+            let (what, slot) = match leaver.role {
+                Role::Worker { number, slot } => (format!("worker {number}"), slot),
+                Role::Mold { .. } => (format!("the mold of generation {}", leaver.generation), None),
+            };
+            leaver.urge = Urge::Kill;
+            let (pid, mercy) = (leaver.pid, leaver.mercy);
+            self.outputs.push_back(Output::Overdue {
+                pid,
+                what,
+                slot,
+                mercy,
+            });
+            self.outputs.push_back(Output::Leave {
+                pid,
+                urge: Urge::Kill,
+            });
+        }
+        self.kill_stuck_molds(now);
+    }
+
+    /// A mold that does not answer is of no use; its death brings everything else about.
+    pub(super) fn kill_stuck_molds(&mut self, now: Instant) {
+        let mut stuck = Vec::new();
+        for generation in self.current.iter_mut().chain(&mut self.next) {
+            if generation.take_overdue_fork(FORK_LIMIT, now) {
+                let limit = seconds(FORK_LIMIT);
+                stuck.extend(
+                    generation
+                        .mold
+                        .pid()
+                        .map(|pid| (pid, format!("did not fork within {limit}"))),
+                );
+            }
+        }
+        // Where a generation is new, limit_reload() looks after it.
+        if let Some(Mold::Loading { pid, since, .. }) = self.current.as_mut().map(|current| &mut current.mold)
+            && *since + RELOAD_LIMIT <= now
+        {
+            *since = now;
+            stuck.push((*pid, format!("was not ready within {}", seconds(RELOAD_LIMIT))));
+        }
+        for (pid, what) in stuck {
+            self.log(Level::Error, format!("the mold (pid {pid}) {what} and is killed"));
+            self.outputs.push_back(Output::Leave {
+                pid,
+                urge: Urge::Kill,
+            });
+        }
+    }
+
+    pub(super) fn limit_reload(&mut self, now: Instant) {
+        let is_over = |next: &Generation| next.since + RELOAD_LIMIT <= now;
+        if self.current.is_some() && self.next.as_ref().is_some_and(is_over) {
+            let reason = format!(
+                "the new generation was not ready within {}",
+                seconds(RELOAD_LIMIT)
+            );
+            self.give_up_next(1, reason, now);
+        }
+    }
+
+    pub(super) fn start_molds(&mut self, now: Instant) {
+        let first = self.current.is_none();
+        for generation in self.current.iter_mut().chain(&mut self.next) {
+            if matches!(generation.mold, Mold::Due(due) if due <= now) {
+                self.molds += 1;
+                generation.mold = Mold::Asked(self.molds);
+                let (mold, generation) = (self.molds, generation.id);
+                self.outputs.push_back(Output::StartMold {
+                    mold,
+                    generation,
+                    first,
+                });
+            }
+        }
+    }
+
+    pub(super) fn fill_seats(&mut self, now: Instant) {
+        for generation in self.current.iter_mut().chain(&mut self.next) {
+            let Some(mold) = generation.mold.ready_id() else {
+                continue;
+            };
+            for seat in &mut generation.seats {
+                if !matches!(seat.state, SeatState::Vacant { due } if due <= now) {
+                    continue;
+                }
+                let Some(slot) = self.slots.take() else {
+                    // Those who leave still have theirs.
+                    seat.state = SeatState::Vacant {
+                        due: now + Duration::from_secs(1),
+                    };
+                    continue;
+                };
+                self.tickets = self.tickets.wrapping_add(1);
+                let (ticket, number) = (self.tickets, seat.number);
+                seat.state = SeatState::Requested {
+                    ticket,
+                    slot,
+                    since: now,
+                };
+                self.outputs.push_back(Output::Fork {
+                    mold,
+                    ticket,
+                    number,
+                    slot,
+                });
+            }
+        }
+    }
+
+    pub(super) fn advance_reexecution(&mut self) {
+        let no_mold_leaves = !self.leavers.iter().any(Leaver::is_mold);
+        let is_settled = self.current.as_ref().is_some_and(Generation::is_settled);
+        let is_quiet = self.next.is_none() && self.reload == Reload::Idle && self.forgotten.is_empty();
+        if !(no_mold_leaves && is_settled && is_quiet) {
+            return;
+        }
+        match self.reexecution {
+            Reexecution::Idle | Reexecution::Checking => {}
+            Reexecution::Wanted => {
+                self.reexecution = Reexecution::Checking;
+                self.outputs.push_back(Output::Preflight);
+            }
+            Reexecution::Agreed => {
+                self.reexecution = Reexecution::Idle;
+                self.outputs.push_back(Output::Reexecute);
+            }
+        }
+    }
+
+    pub(super) fn retire(&mut self) {
+        let (leavers, forgotten) = (&self.leavers, &self.forgotten);
+        let outputs = &mut self.outputs;
+        self.retiring.retain(|&id| {
+            let is_there = leavers.iter().any(|leaver| leaver.generation == id)
+                || forgotten.iter().any(|forgotten| forgotten.generation == id);
+            if !is_there {
+                outputs.push_back(Output::Retired { generation: id });
+            }
+            is_there
+        });
+    }
+
+    pub(super) fn end_when_alone(&mut self) {
+        let Phase::Stopping { status, reason, .. } = &mut self.phase else {
+            return;
+        };
+        if self.leavers.is_empty() {
+            let (status, reason) = (*status, reason.take());
+            self.phase = Phase::Ended;
+            self.outputs.push_back(Output::Exit { status, reason });
+        }
+    }
+}

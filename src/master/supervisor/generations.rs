@@ -1,0 +1,188 @@
+//! One generation after the other: how a reload begins, fails and succeeds.
+
+use std::time::{Duration, Instant};
+
+use log::Level;
+
+use super::generation::{Generation, Mold, Seat, SeatState};
+use super::leaver::{Leaver, Role};
+use super::{
+    Forgotten, HURRIED_MERCY, MOLD_MERCY, Notice, Output, Phase, Reload, Settings, Supervisor, Urge,
+};
+use crate::sys::Pid;
+
+impl Supervisor {
+    pub(super) fn begin_reload(&mut self) {
+        self.reload = Reload::Reading;
+        self.notify(Notice::Reloading);
+        self.outputs.push_back(Output::Reread);
+    }
+
+    pub(super) fn reread(&mut self, result: Result<Settings, String>, now: Instant) {
+        if self.reload == Reload::Reading {
+            self.reload = Reload::Idle;
+        }
+        if self.phase != Phase::Running || self.next.is_some() {
+            return;
+        }
+        match result {
+            Ok(settings) => {
+                self.generations += 1;
+                let workers = self.clamp_workers(settings.workers);
+                self.next = Some(Generation::new(
+                    self.generations,
+                    Settings { workers, ..settings },
+                    now,
+                ));
+            }
+            Err(reason) => self.reload_failed(&reason),
+        }
+    }
+
+    /// Half of the slots: two generations must fit in.
+    pub(super) fn clamp_workers(&mut self, wanted: usize) -> usize {
+        let most = (self.slots.count() / 2).max(1);
+        if wanted > most {
+            self.log(
+                Level::Warn,
+                format!("{wanted} workers do not fit until the server is restarted, {most} are used"),
+            );
+        }
+        wanted.clamp(1, most)
+    }
+
+    pub(super) fn reload_failed(&mut self, reason: &str) {
+        self.brutal = false;
+        let Some(current) = &self.current else {
+            return;
+        };
+        let id = current.id;
+        self.log(
+            Level::Error,
+            format!("reload failed: {reason}; generation {id} goes on serving"),
+        );
+        self.notify(Notice::Ready(format!(
+            "reload failed: {reason}; {}",
+            self.status()
+        )));
+    }
+
+    /// The generation in preparation will not come to be.
+    pub(super) fn give_up_next(&mut self, status: i32, reason: String, now: Instant) {
+        let Some(next) = self.next.take() else {
+            return;
+        };
+        self.dissolve(next, Urge::Drain, now);
+        if self.current.is_some() {
+            self.reload_failed(&reason);
+            return;
+        }
+        self.log(Level::Error, format!("cannot start: {reason}"));
+        self.stop(Urge::Hurry, status, Some(reason), now);
+    }
+
+    /// The generation in preparation takes over.
+    pub(super) fn promote_next(&mut self, now: Instant) {
+        let Some(next) = self.next.take() else {
+            return;
+        };
+        let (generation, workers) = (next.id, next.seats.len());
+        let took = now.saturating_duration_since(next.since);
+        let former = self.current.replace(next);
+        self.outputs.push_back(Output::Serving {
+            generation,
+            workers,
+            took,
+        });
+        self.notify(Notice::Ready(self.status()));
+        if let Some(former) = former {
+            let urge = if self.brutal { Urge::Hurry } else { Urge::Drain };
+            self.dissolve(former, urge, now);
+        }
+        self.brutal = false;
+    }
+
+    /// Sends everyone of a generation away.
+    pub(super) fn dissolve(&mut self, generation: Generation, urge: Urge, now: Instant) {
+        let id = generation.id;
+        let mold = generation.mold;
+        for seat in &generation.seats {
+            self.dissolve_seat(seat, &generation, urge, now);
+        }
+        match mold {
+            // It is in the application's code and would not listen.
+            Mold::Loading { id: mold, pid, .. } => {
+                self.send_away(pid, Role::Mold { id: mold }, id, Urge::Kill, MOLD_MERCY, now);
+            }
+            Mold::Ready { id: mold, pid, .. } => {
+                self.send_away(
+                    pid,
+                    Role::Mold { id: mold },
+                    id,
+                    urge.min(Urge::Hurry),
+                    MOLD_MERCY,
+                    now,
+                );
+            }
+            Mold::Due(_) | Mold::Asked(_) | Mold::Lost => {}
+        }
+        self.retiring.push(id);
+    }
+
+    pub(super) fn dissolve_seat(&mut self, seat: &Seat, generation: &Generation, urge: Urge, now: Instant) {
+        let mercy = generation.settings.mercy;
+        match seat.state {
+            SeatState::Vacant { .. } => {}
+            SeatState::Requested { ticket, slot, .. } => self.forgotten.push(Forgotten {
+                ticket,
+                mold: generation.mold.id(),
+                number: seat.number,
+                generation: generation.id,
+                slot,
+            }),
+            // It has no client yet, and is in the application's code.
+            SeatState::Starting(sitter) => {
+                let role = Role::Worker {
+                    number: seat.number,
+                    slot: Some(sitter.slot),
+                };
+                self.send_away(sitter.pid, role, generation.id, Urge::Kill, mercy, now);
+            }
+            SeatState::Serving(sitter) => {
+                let role = Role::Worker {
+                    number: seat.number,
+                    slot: Some(sitter.slot),
+                };
+                self.send_away(sitter.pid, role, generation.id, urge, mercy, now);
+            }
+        }
+        if let Some(obituary) = &seat.obituary {
+            self.log(obituary.level, obituary.text.clone());
+        }
+    }
+
+    pub(super) fn send_away(
+        &mut self,
+        pid: Pid,
+        role: Role,
+        generation: u64,
+        urge: Urge,
+        mercy: Duration,
+        now: Instant,
+    ) {
+        let mercy = if urge == Urge::Hurry { HURRIED_MERCY } else { mercy };
+        let deadline = now + mercy;
+        self.leavers.push(Leaver {
+            pid,
+            role,
+            generation,
+            urge,
+            mercy,
+            deadline,
+        });
+        self.outputs.push_back(match (role, urge) {
+            (Role::Mold { .. }, Urge::Drain | Urge::Hurry) => Output::DismissMold { pid },
+            _ => Output::Leave { pid, urge },
+        });
+    }
+}

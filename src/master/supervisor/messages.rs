@@ -1,0 +1,269 @@
+//! What goes into a [`Supervisor`](super::Supervisor) and what comes out of it.
+
+use std::time::Duration;
+
+use log::Level;
+
+use crate::sys::{Ending, Pid};
+
+/// Names one request to fork a worker.
+pub(crate) type Ticket = u32;
+/// Names one mold; a generation may use up several.
+pub(crate) type MoldId = u32;
+/// A place in the scoreboard.
+pub(crate) type SlotIndex = usize;
+
+/// What of the configuration is decided by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Workers wanted, at least 1.
+    pub(crate) workers: usize,
+    /// How long a leaving worker may take (`worker-reload-mercy`).
+    pub(crate) mercy: Duration,
+    /// TERM stops (`die-on-term`); else it reloads, brutally.
+    pub(crate) die_on_term: bool,
+}
+
+/// What an operator asked for, by a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// HUP: a new generation.
+    Reload,
+    /// INT: stop gracefully; the second time, at once.
+    Interrupt,
+    /// TERM: the same, or a brutal reload.
+    Terminate,
+    /// QUIT: stop at once.
+    Quit,
+    /// USR1: reopen logs, show the state.
+    Report,
+    /// USR2: become the program that is now at our path.
+    Reexecute,
+    /// TTIN: one worker more.
+    MoreWorkers,
+    /// TTOU: one worker less.
+    FewerWorkers,
+    /// TSTP: pause, or go on.
+    TogglePause,
+}
+
+/// How urgently a process is told to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Urge {
+    /// Finish what you have.
+    Drain,
+    /// Leave at once.
+    Hurry,
+    /// No choice.
+    Kill,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// A mold that was asked for runs.
+    MoldStarted {
+        /// Which.
+        mold: MoldId,
+        /// Its process.
+        pid: Pid,
+    },
+    /// A mold could not be forked.
+    MoldNotStarted {
+        /// Which.
+        mold: MoldId,
+        /// Why.
+        reason: String,
+    },
+    /// A mold has loaded the application and can fork.
+    MoldReady {
+        /// Which.
+        mold: MoldId,
+    },
+    /// A mold could not load the application, has logged why, and is ending.
+    MoldFailed {
+        /// Which.
+        mold: MoldId,
+        /// The status that the whole server should end with, if this was its start.
+        status: i32,
+        /// One sentence.
+        reason: String,
+    },
+    /// A mold has forked.
+    Forked {
+        /// What was asked for.
+        ticket: Ticket,
+        /// The worker.
+        pid: Pid,
+    },
+    /// A mold could not fork.
+    NotForked {
+        /// What was asked for.
+        ticket: Ticket,
+        /// Why.
+        reason: String,
+    },
+    /// A worker serves.
+    WorkerReady {
+        /// Whose request made it.
+        ticket: Ticket,
+        /// Its process: this may be heard before [`Input::Forked`] is.
+        pid: Pid,
+    },
+    /// A worker could not get the application ready, has logged why, and is ending.
+    WorkerFailed {
+        /// Whose request made it.
+        ticket: Ticket,
+        /// As with [`Input::MoldFailed`].
+        status: i32,
+        /// One sentence.
+        reason: String,
+    },
+    /// A child has ended; also one that nobody here knows.
+    Exited {
+        /// Which.
+        pid: Pid,
+        /// Of what.
+        ending: Ending,
+        /// What it had done, behind `worker 2 (pid 7) was killed by SIGSEGV`: ` after 12 requests, while serving …`.
+        work: String,
+    },
+    /// An operator's wish.
+    Command(Command),
+    /// The answer to [`Output::Reread`].
+    Reread(Result<Settings, String>),
+    /// The answer to [`Output::Preflight`].
+    Preflight(Result<(), String>),
+    /// [`Output::Reexecute`] did not work.
+    NotReexecuted(String),
+    /// Time has passed.
+    Tick,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// Fork a mold of that generation, and say so.
+    StartMold {
+        /// Which one it will be.
+        mold: MoldId,
+        /// The configuration to give it.
+        generation: u64,
+        /// Nothing serves yet: an application that cannot be loaded may be put up with.
+        first: bool,
+    },
+    /// Ask a mold to fork.
+    Fork {
+        /// Which.
+        mold: MoldId,
+        /// To be answered by.
+        ticket: Ticket,
+        /// The worker's number.
+        number: usize,
+        /// The worker's slot.
+        slot: SlotIndex,
+    },
+    /// Tell a mold to leave.
+    DismissMold {
+        /// Its process.
+        pid: Pid,
+    },
+    /// Tell a worker (or, where it is to be killed, a mold) to leave.
+    Leave {
+        /// Its process.
+        pid: Pid,
+        /// How.
+        urge: Urge,
+    },
+    /// Say that a process did not leave in time. A [`Output::Leave`] follows.
+    Overdue {
+        /// Its process.
+        pid: Pid,
+        /// What it is: `worker 2`.
+        what: String,
+        /// Its slot.
+        slot: Option<SlotIndex>,
+        /// How long it had.
+        mercy: Duration,
+    },
+    /// Read the configuration again, open what sockets it wants, and say how that went.
+    Reread,
+    /// That generation serves; at the first one the server is up.
+    Serving {
+        /// Which.
+        generation: u64,
+        /// How many.
+        workers: usize,
+        /// Since it was asked for.
+        took: Duration,
+    },
+    /// Nothing of that generation runs any more, or ever will.
+    Retired {
+        /// Which.
+        generation: u64,
+    },
+    /// Ask all workers to pause, or to go on.
+    Pause(bool),
+    /// Reopen logs, everyone's.
+    ReopenLogs,
+    /// Log what everyone does.
+    ShowState,
+    /// Try whether the program at our path accepts our configuration.
+    Preflight,
+    /// Become it.
+    Reexecute,
+    /// Tell the service manager what is going on.
+    Notify(Notice),
+    /// Tell the operator.
+    Log(Level, String),
+    /// End with that status; everything else has ended.
+    Exit {
+        /// The status.
+        status: i32,
+        /// Why, if the server never came up.
+        reason: Option<String>,
+    },
+}
+
+/// What a service manager is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// Up, or up again after a reload; with a line for people.
+    Ready(String),
+    /// Getting a new generation ready.
+    Reloading,
+    /// On the way down.
+    Stopping,
+    /// A line for people.
+    Status(String),
+}
+
+/// A worker as others may see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WorkerView {
+    /// Its process.
+    pub(crate) pid: Pid,
+    /// 1, 2, …
+    pub(crate) number: usize,
+    /// Which generation it serves.
+    pub(crate) generation: u64,
+    /// Its slot.
+    pub(crate) slot: Option<SlotIndex>,
+    /// Was it told to leave?
+    pub(crate) leaving: bool,
+}
+
+/// What a re-executed master must know of the processes it finds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Handover {
+    /// The generation that serves.
+    pub(crate) generation: u64,
+    /// Its settings.
+    pub(crate) settings: Settings,
+    /// Its mold.
+    pub(crate) mold: Option<(MoldId, Pid)>,
+    /// All workers.
+    pub(crate) workers: Vec<WorkerView>,
+    /// Are they paused?
+    pub(crate) paused: bool,
+}
