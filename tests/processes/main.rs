@@ -657,23 +657,40 @@ fn each_process_has_the_descriptors_it_needs_and_no_others() {
     eventually("the old ones leave", || {
         (server.children().len() == 3).then_some(())
     });
-    let log = server.site.path("log").display().to_string();
-    // Standard input and output, the log; the listener; the lifeline; both ends of the pipe that signals write to.
-    let worker = [&log, "/dev/null", "/dev/null", "pipe", "pipe", "pipe", "socket"];
+    // What any program gets that is started here: standard input, output, the log, and what the tests' caller left open.
+    let log = fs::File::options()
+        .append(true)
+        .open(server.site.path("log"))
+        .unwrap();
+    let mut sleep = std::process::Command::new("sleep");
+    sleep
+        .arg("60")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log);
+    let sleep = Running(sleep.spawn().unwrap());
+    let pid = sleep.0.id() as i32;
+    eventually("it is sleep", || {
+        title_of(pid).filter(|title| title.starts_with("sleep"))
+    });
+    let given = descriptors_of(pid);
+    let with = |more: &[&str]| {
+        let mut all = given.clone();
+        all.extend(more.iter().map(|text| (*text).to_owned()));
+        all.sort();
+        all
+    };
+    // The listener; the lifeline; both ends of the pipe that signals write to.
+    let expected = with(&["pipe", "pipe", "pipe", "socket"]);
     for pid in server.workers() {
-        eventually("a worker's descriptors", || {
-            (descriptors_of(pid) == sorted(&worker)).then_some(())
-        });
+        let what = format!("{expected:?} in place of {:?}", descriptors_of(pid));
+        eventually(&what, || (descriptors_of(pid) == expected).then_some(()));
     }
     // The listener, the channel; the lifeline.
-    let mold = [&log, "/dev/null", "/dev/null", "pipe", "socket", "socket"];
-    assert_eq!(descriptors_of(server.molds()[0]), sorted(&mold));
-}
-
-fn sorted(texts: &[&str]) -> Vec<String> {
-    let mut texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
-    texts.sort();
-    texts
+    assert_eq!(
+        descriptors_of(server.molds()[0]),
+        with(&["pipe", "socket", "socket"])
+    );
 }
 
 #[test]
