@@ -19,6 +19,8 @@ use crate::{Settings, failure, interpreter, raw, uwsgi_module};
 pub(crate) struct PythonRuntime {
     settings: Settings,
     applications: Vec<Application>,
+    /// Made before the first fork, for each worker to take its copy.
+    gateway: Option<WsgiGateway>,
     is_forking: bool,
     has_warned_of_threads: bool,
 }
@@ -36,6 +38,7 @@ impl PythonRuntime {
         Ok(Self {
             settings,
             applications: Vec::new(),
+            gateway: None,
             is_forking: false,
             has_warned_of_threads: false,
         })
@@ -48,6 +51,14 @@ impl PythonRuntime {
             raw::park();
         }
         result
+    }
+
+    /// A gateway to what is loaded.
+    fn make_gateway(&self, py: Python<'_>) -> PyResult<WsgiGateway> {
+        let applications = self.applications.iter();
+        let applications = applications.map(|app| (app.mountpoint.clone(), app.callable.clone_ref(py)));
+        let mounts = Mounts::new(applications, self.settings.manage_script_name);
+        WsgiGateway::new(py, mounts, &self.settings)
     }
 
     fn warn_of_threads(&mut self, py: Python<'_>) {
@@ -92,10 +103,12 @@ impl Runtime for PythonRuntime {
     }
 
     fn freeze(&mut self) {
-        let frozen = self.attached(|py, _| {
-            let gc = py.import("gc")?;
-            gc.call_method0("collect")?;
-            gc.call_method0("freeze").map(drop)
+        let frozen = self.attached(|py, runtime| {
+            // What every worker would make for itself is made here, and shared.
+            runtime.gateway = Some(runtime.make_gateway(py)?);
+            // Without a collection before: what it frees leaves holes all over the memory that the workers share, and
+            // each worker that fills them gets pages of its own (documentation of gc.freeze).
+            py.import("gc")?.call_method0("freeze").map(drop)
         });
         if let Err(error) = frozen {
             log::debug!("gc.freeze: {error}");
@@ -134,11 +147,12 @@ impl Runtime for PythonRuntime {
         }
         self.attached(|py, runtime| {
             uwsgi_module::enter_worker(py, facts);
-            let applications = runtime.applications.iter();
-            let applications = applications.map(|app| (app.mountpoint.clone(), app.callable.clone_ref(py)));
-            let mounts = Mounts::new(applications, runtime.settings.manage_script_name);
-            let gateway = WsgiGateway::new(py, mounts, &runtime.settings)
-                .map_err(|error| failure::load_error(py, "python", &error, None))?;
+            let gateway = match runtime.gateway.take() {
+                Some(gateway) => gateway,
+                None => runtime
+                    .make_gateway(py)
+                    .map_err(|error| failure::load_error(py, "python", &error, None))?,
+            };
             Ok(Box::new(gateway) as Box<dyn Gateway>)
         })
     }

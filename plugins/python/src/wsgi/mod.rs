@@ -36,10 +36,13 @@ pub(crate) struct WsgiGateway {
 impl WsgiGateway {
     /// A gateway to these applications.
     pub(crate) fn new(py: Python<'_>, mounts: Mounts<Py<PyAny>>, settings: &Settings) -> PyResult<Self> {
+        let mut starters = Starters::default();
+        let starter = starters.take(py)?;
+        starters.put_back(py, starter);
         Ok(Self {
             mounts,
             environ: RefCell::new(EnvironBuilder::new(py, settings)?),
-            starters: RefCell::new(Starters::default()),
+            starters: RefCell::new(starters),
         })
     }
 
