@@ -1,6 +1,7 @@
 //! The `uwrs` program: says what is wrong, or serves. What it was asked is read in [`config`], how a server comes up is
 //! told in [`launch`].
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -11,7 +12,7 @@ use uwrs::{application, launch, logging, mold, worker};
 fn main() -> ExitCode {
     // Before anything opens a file: inherited descriptors are known by their numbers only.
     let inherited = launch::Invocation::take();
-    match read_configuration() {
+    match read_configuration(&inherited.arguments) {
         Ok(Invocation::Print(text)) => print(&text),
         Ok(Invocation::Check { config, app }) => return check(&config, app),
         Ok(Invocation::Run { config, .. }) => return serve(*config, inherited),
@@ -22,22 +23,25 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn read_configuration() -> Result<Invocation, Failure> {
-    config::parse(std::env::args_os().skip(1), &SystemHost::new())
+/// What `arguments` ask for, the program's own name first. They are read once, at the start: a process title takes their
+/// place in memory.
+fn read_configuration(arguments: &[OsString]) -> Result<Invocation, Failure> {
+    config::parse(arguments.iter().skip(1).cloned(), &SystemHost::new())
 }
 
 fn serve(config: Config, inherited: launch::Invocation) -> ExitCode {
+    let arguments = inherited.arguments.clone();
     let program = Program {
         start_runtime: application::start_runtime,
         serve: worker::run,
-        reread: &reread,
+        reread: &|| reread(&arguments),
     };
     exit_code(launch::run(config, program, inherited))
 }
 
 /// The configuration as the same arguments give it now.
-fn reread() -> Result<Config, Vec<String>> {
-    match read_configuration() {
+fn reread(arguments: &[OsString]) -> Result<Config, Vec<String>> {
+    match read_configuration(arguments) {
         Ok(Invocation::Run { config, .. }) => Ok(*config),
         Ok(_) => Err(vec!["the configuration no longer asks to serve".to_owned()]),
         Err(failure) => Err(failure.messages),

@@ -29,8 +29,8 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// Takes all there is, and removes it from the environment, which is everyone's below. Once, before anything opens
-    /// a file: the descriptors are known by their numbers only.
+    /// Takes all there is. Once, before anything opens a file: the descriptors are known by their numbers only. What
+    /// systemd says of them stays in the environment, for the configuration is made of it; molds remove it.
     pub fn take() -> Self {
         let arguments: Vec<OsString> = env::args_os().collect();
         let mut warnings = Vec::new();
@@ -40,10 +40,12 @@ impl Invocation {
                 .map_err(|error| warnings.push(format!("the former master's state is lost: {error}")))
                 .ok()
         });
-        let sockets = take_systemd_sockets(&mut warnings);
-        for name in [VARIABLE, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
-            sys::set_environment(name, None);
-        }
+        sys::set_environment(VARIABLE, None);
+        // What systemd passed to a master before us is among what that one handed over.
+        let sockets = match handed {
+            Some(_) => Vec::new(),
+            None => take_systemd_sockets(&mut warnings),
+        };
         let program = find_program(arguments.first().map_or(OsStr::new("uwrs"), OsString::as_os_str));
         Self {
             arguments,

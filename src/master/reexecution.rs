@@ -27,6 +27,11 @@ impl Master<'_> {
                 arguments.push(OsString::from("--check"));
                 // Fails only where standard input is none.
                 let _ = sys::redirect_input();
+                // The sockets from systemd are asked for in this process's name.
+                if std::env::var_os("LISTEN_PID").is_some() {
+                    let pid = std::process::id().to_string();
+                    sys::set_environment("LISTEN_PID", Some(pid.as_ref()));
+                }
                 let environment: Vec<_> = std::env::vars_os().collect();
                 let Err(error) = sys::replace_program(&self.invocation.program, &arguments, &environment);
                 log::error!("{}: {error}", self.invocation.program.display());

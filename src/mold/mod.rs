@@ -21,6 +21,9 @@ use crate::scoreboard::{Occupant, Scoreboard, Slot};
 use crate::sys::{self, Fork, Pid, SignalMask};
 use crate::worker::{BoundListener, Departure, Seat};
 
+/// What systemd says of the sockets that it passes (sd_listen_fds(3)).
+const SYSTEMD_VARIABLES: [&str; 3] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+
 /// Exit status of a process of ours that panicked; Rust's own.
 const STATUS_PANIC: i32 = 101;
 
@@ -300,6 +303,10 @@ impl Failure {
 
 /// `env`, `unenv`, `chdir`: before the interpreter starts, which looks at both.
 pub(crate) fn enter_environment(config: &Config) -> Result<(), Failure> {
+    // They are about descriptors that programs which the application starts do not have.
+    for name in SYSTEMD_VARIABLES {
+        sys::set_environment(name, None);
+    }
     for change in &config.application.environment {
         match change {
             EnvironmentChange::Set(name, value) => sys::set_environment(name, Some(OsStr::new(value))),

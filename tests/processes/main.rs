@@ -427,7 +427,7 @@ fn ttin_and_ttou_change_the_number_of_workers() {
     let wait_for = |count: usize| {
         eventually("the number of workers", || {
             (server.workers().len() == count).then_some(())
-        })
+        });
     };
     server.signal(Signal::SIGTTIN);
     wait_for(2);
@@ -550,10 +550,13 @@ fn abstract_and_ipv6_sockets_are_served() {
     assert!(server.log().contains("http on [::1]:"));
 }
 
+/// Makes a site unfit.
+type Arrange = fn(Site) -> Site;
+
 #[test]
 fn a_start_that_fails_says_why_and_with_which_status() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let cases: [(fn(Site) -> Site, i32, &str); 8] = [
+    let cases: [(Arrange, i32, &str); 8] = [
         (
             |site| {
                 site.write_app("raise");

@@ -339,20 +339,23 @@ fn nobody_is_told_to_leave_before_all_new_workers_are_ready() {
     assert!(!world.seen.iter().any(leaves));
 }
 
+/// Breaks what a reload needs.
+type Way = fn(&mut World);
+
 #[test]
 fn a_broken_reload_leaves_the_old_generation_alone() {
-    let break_it: [(&str, fn(&mut World)); 5] = [
+    let ways: [(&str, Way); 5] = [
         ("uwsgi.ini:3", |world| {
-            world.reread = Err("uwsgi.ini:3: no".into())
+            world.reread = Err("uwsgi.ini:3: no".into());
         }),
         ("SyntaxError", |world| world.mold = Behaviour::Fails(22)),
         ("SyntaxError", |world| world.worker = Behaviour::Fails(22)),
         ("was killed by SIGKILL", |world| world.mold = Behaviour::Dies),
         ("was killed by SIGKILL before it was ready", |world| {
-            world.worker = Behaviour::Dies
+            world.worker = Behaviour::Dies;
         }),
     ];
-    for (reason, break_it) in break_it {
+    for (reason, break_it) in ways {
         let mut world = World::up(2);
         let before = world.workers();
         break_it(&mut world);
