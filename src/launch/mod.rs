@@ -148,6 +148,12 @@ fn prepare<'a>(
     if let Some(path) = &config.processes.pidfile {
         write_pidfile("pidfile", path).map_err(|error| vec![error])?;
     }
+    if let Some(identity) = identity
+        .as_ref()
+        .filter(|_| config.sockets.owner.is_none() && sys::effective_user() == 0)
+    {
+        sockets.give_to(identity).map_err(|error| vec![error])?;
+    }
     let warnings = privileges::assume(identity.as_ref()).map_err(|error| vec![error])?;
     warnings.iter().for_each(|warning| log::warn!("{warning}"));
     let titles = Titles::take(&config.processes.procname);

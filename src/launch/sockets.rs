@@ -13,6 +13,7 @@ use socket2::SockRef;
 use super::bind::{self, resolve};
 use super::handover::SocketRecord;
 use crate::config::{Config, ListenAddress, ListenerConfig, ProtocolKind};
+use crate::sys::{self, Identity};
 use crate::worker::BoundListener;
 
 /// A socket that a master before us made.
@@ -127,6 +128,16 @@ impl Sockets {
         }
         made.iter().for_each(remove_file);
         Err(errors)
+    }
+
+    /// Gives the files of unix sockets that were made to whom the server becomes: who may use them would otherwise be
+    /// decided by root's rights, not by those of the server, as it is where it makes them itself.
+    pub(crate) fn give_to(&self, identity: &Identity) -> Result<(), String> {
+        let uid = identity.user.as_ref().map(|user| user.uid);
+        self.made.iter().try_for_each(|file| {
+            let given = sys::change_owner(&file.path, uid, identity.gid);
+            given.map_err(|error| format!("{}: cannot be given to uid and gid: {error}", file.path.display()))
+        })
     }
 
     /// Closes the sockets from systemd that nothing asked for; gives a line about each.

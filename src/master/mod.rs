@@ -287,6 +287,10 @@ impl Master<'_> {
                 .iter()
                 .for_each(|line| log::info!("{line}")),
             Output::Preflight => self.start_preflight(),
+            Output::AbandonPreflight => {
+                let pid = self.preflight.take();
+                pid.into_iter().for_each(|pid| send(pid, Signal::SIGKILL));
+            }
             Output::Reexecute => self.reexecute(),
             Output::Notify(notice) => self.notify(&notice),
             Output::Log(level, text) => log::log!(level, "{text}"),
@@ -415,13 +419,12 @@ impl Master<'_> {
         report::unchangeable(&self.config, &config)
             .iter()
             .for_each(|line| log::warn!("{line}"));
-        let current = self.generations.values().next_back();
-        let before = current.map_or(&[][..], |files| &files.listeners[..]);
+        let before = self.open_listeners();
         let listeners = self
             .sockets
-            .open(&config, before)
+            .open(&config, &before)
             .map_err(|errors| report::log_errors(&errors))?;
-        report::changed_listeners(before, &listeners)
+        report::changed_listeners(&before, &listeners)
             .iter()
             .for_each(|line| log::info!("{line}"));
         let settings = settings_of(&config);
@@ -430,6 +433,20 @@ impl Master<'_> {
             listeners,
         });
         Ok(settings)
+    }
+
+    /// The listening sockets that there are, those of the generation that serves first.
+    fn open_listeners(&self) -> Vec<Arc<BoundListener>> {
+        let current = self.supervisor.handover().map(|server| server.generation);
+        let first = current.and_then(|generation| self.generations.get(&generation));
+        let files = first.into_iter().chain(self.generations.values());
+        let mut listeners: Vec<Arc<BoundListener>> = Vec::new();
+        for listener in files.flat_map(|files| &files.listeners) {
+            if !listeners.iter().any(|other| Arc::ptr_eq(other, listener)) {
+                listeners.push(Arc::clone(listener));
+            }
+        }
+        listeners
     }
 
     fn serving(&mut self, generation: u64, workers: usize, took: std::time::Duration) {

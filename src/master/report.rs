@@ -123,6 +123,9 @@ pub(super) fn unchangeable(old: &Config, new: &Config) -> Vec<String> {
         ("safe-pidfile", was.safe_pidfile != is.safe_pidfile),
         ("daemonize", was.daemonize != is.daemonize),
         ("logto", old.logging.file != new.logging.file),
+        ("listen", old.sockets.backlog != new.sockets.backlog),
+        ("chmod-socket", old.sockets.mode != new.sockets.mode),
+        ("chown-socket", old.sockets.owner != new.sockets.owner),
     ];
     let changed = changes.into_iter().filter(|(_, changed)| *changed);
     changed

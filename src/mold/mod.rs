@@ -84,7 +84,7 @@ impl Mold {
             return self.fail(1, format!("cannot take signals: {error}"));
         }
         sys::restore_signals(mask);
-        let mut runtime = match self.load() {
+        let mut runtime = match guarded(self.master, || self.load()) {
             Ok(runtime) => runtime,
             Err(Failure { status, reason }) => return self.fail(status, reason),
         };
@@ -256,6 +256,21 @@ impl Mold {
         };
         serve_to_the_end(self.serve, seat, gateway, runtime)
     }
+}
+
+/// Runs what may take long and listens to nobody, an import of an application: a master that is gone meanwhile takes this
+/// process with it. `master` must be the parent.
+fn guarded<T>(master: Pid, work: impl FnOnce() -> T) -> T {
+    // Where the kernel refuses, an orphan leaves when it comes to look at its lifeline.
+    let is_set = sys::set_die_with_parent(true).is_ok();
+    if is_set && sys::parent_pid() != master {
+        sys::exit_now(0);
+    }
+    let result = work();
+    if is_set {
+        let _ = sys::set_die_with_parent(false);
+    }
+    result
 }
 
 /// A worker's loop and its end, with or without a master: its exit status.

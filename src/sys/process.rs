@@ -135,6 +135,11 @@ pub fn set_subreaper() -> io::Result<()> {
     prctl::set_child_subreaper(true).map_err(to_io)
 }
 
+/// Is this process killed when its parent ends? Not inherited by children.
+pub fn set_die_with_parent(dies: bool) -> io::Result<()> {
+    prctl::set_pdeathsig(dies.then_some(Signal::SIGKILL)).map_err(to_io)
+}
+
 /// Leaves the terminal and its process group.
 pub fn become_session_leader() -> io::Result<()> {
     unistd::setsid().map(drop).map_err(to_io)

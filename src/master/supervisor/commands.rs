@@ -188,7 +188,7 @@ impl Supervisor {
     }
 
     pub(super) fn preflight(&mut self, result: Result<(), String>) {
-        if self.reexecution != Reexecution::Checking {
+        if !matches!(self.reexecution, Reexecution::Checking { .. }) {
             return;
         }
         match result {

@@ -6,7 +6,9 @@ use log::Level;
 
 use super::generation::{Generation, Mold, SeatState};
 use super::leaver::{Leaver, Role};
-use super::{FORK_LIMIT, Output, Phase, RELOAD_LIMIT, Reexecution, Reload, Supervisor, Urge, seconds};
+use super::{
+    FORK_LIMIT, Output, PREFLIGHT_LIMIT, Phase, RELOAD_LIMIT, Reexecution, Reload, Supervisor, Urge, seconds,
+};
 
 impl Supervisor {
     pub(super) fn advance(&mut self, now: Instant) {
@@ -21,7 +23,7 @@ impl Supervisor {
             if self.reload == Reload::Wanted && self.next.is_none() && self.current.is_some() {
                 self.begin_reload();
             }
-            self.advance_reexecution();
+            self.advance_reexecution(now);
         }
         self.retire();
         self.end_when_alone();
@@ -142,7 +144,16 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn advance_reexecution(&mut self) {
+    pub(super) fn advance_reexecution(&mut self, now: Instant) {
+        if let Reexecution::Checking { since } = self.reexecution
+            && since + PREFLIGHT_LIMIT <= now
+        {
+            self.outputs.push_back(Output::AbandonPreflight);
+            let limit = seconds(PREFLIGHT_LIMIT);
+            self.not_reexecuted(&format!(
+                "the program at our path did not look at the configuration within {limit}"
+            ));
+        }
         let no_mold_leaves = !self.leavers.iter().any(Leaver::is_mold);
         let is_settled = self.current.as_ref().is_some_and(Generation::is_settled);
         let is_quiet = self.next.is_none() && self.reload == Reload::Idle && self.forgotten.is_empty();
@@ -150,9 +161,9 @@ impl Supervisor {
             return;
         }
         match self.reexecution {
-            Reexecution::Idle | Reexecution::Checking => {}
+            Reexecution::Idle | Reexecution::Checking { .. } => {}
             Reexecution::Wanted => {
-                self.reexecution = Reexecution::Checking;
+                self.reexecution = Reexecution::Checking { since: now };
                 self.outputs.push_back(Output::Preflight);
             }
             Reexecution::Agreed => {

@@ -210,6 +210,8 @@ pub(crate) enum Output {
     ShowState,
     /// Try whether the program at our path accepts our configuration.
     Preflight,
+    /// It takes too long: end it.
+    AbandonPreflight,
     /// Become it.
     Reexecute,
     /// Tell the service manager what is going on.

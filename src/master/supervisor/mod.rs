@@ -48,6 +48,8 @@ const MOLD_MERCY: Duration = Duration::from_secs(10);
 const HURRIED_MERCY: Duration = Duration::from_secs(1);
 /// Deaths before a generation was complete that are put up with.
 const BOOT_FAILURES: u32 = 5;
+/// How long the program at our path may take to look at our configuration.
+const PREFLIGHT_LIMIT: Duration = Duration::from_secs(30);
 /// Stop signals closer together than this are one: what is sent to a process and to its whole group comes twice.
 const SAME_STOP: Duration = Duration::from_millis(100);
 
@@ -80,7 +82,7 @@ enum Reload {
 enum Reexecution {
     Idle,
     Wanted,
-    Checking,
+    Checking { since: Instant },
     Agreed,
 }
 
@@ -235,7 +237,16 @@ impl Supervisor {
             Mold::Loading { since, .. } => Some(since + RELOAD_LIMIT),
             _ => None,
         });
-        generations.chain(leavers).chain(reload).chain(mold).min()
+        let preflight = match self.reexecution {
+            Reexecution::Checking { since } => Some(since + PREFLIGHT_LIMIT),
+            _ => None,
+        };
+        generations
+            .chain(leavers)
+            .chain(reload)
+            .chain(mold)
+            .chain(preflight)
+            .min()
     }
 
     /// All workers there are, those who leave last.

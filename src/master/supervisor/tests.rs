@@ -702,6 +702,25 @@ fn a_re_execution_waits_until_nothing_is_under_way() {
 }
 
 #[test]
+fn a_program_that_does_not_answer_does_not_become_the_master() {
+    let mut world = World::up(1);
+    world
+        .supervisor
+        .handle(Input::Command(Command::Reexecute), world.now);
+    while let Some(output) = world.supervisor.take_output() {
+        world.seen.push(output);
+    }
+    world.pass(PREFLIGHT_LIMIT);
+    assert!(world.seen.contains(&Output::AbandonPreflight));
+    assert!(world.logged("not re-executed: "));
+    world.command(Command::Reexecute);
+    assert!(
+        world.seen.contains(&Output::Reexecute),
+        "another attempt may go well"
+    );
+}
+
+#[test]
 fn what_was_handed_over_goes_on_and_is_replaced_like_any_other() {
     let mut before = World::up(3);
     before.command(Command::Reload);
