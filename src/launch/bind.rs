@@ -10,6 +10,7 @@ use std::path::Path;
 
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
+use super::occupant;
 use super::privileges::{find_group, find_user};
 use crate::config::{ListenAddress, ListenerConfig, SocketOptions};
 use crate::sys;
@@ -116,9 +117,11 @@ fn why_not_inet(error: &io::Error, address: SocketAddr) -> String {
         ErrorKind::PermissionDenied if port < 1024 => {
             "permission denied: ports below 1024 need root or CAP_NET_BIND_SERVICE".to_owned()
         }
-        ErrorKind::AddrInUse => {
-            "address already in use: stop the process that listens there or choose another port".to_owned()
-        }
+        ErrorKind::AddrInUse => match occupant::of(address) {
+            Some(who) => format!("address already in use by {who}: stop it or choose another port"),
+            None => "address already in use: stop the process that listens there or choose another port"
+                .to_owned(),
+        },
         ErrorKind::AddrNotAvailable => {
             format!("no interface of this machine has the address {}", address.ip())
         }

@@ -6,6 +6,7 @@ mod daemon;
 mod handover;
 mod invocation;
 mod notify;
+mod occupant;
 mod pidfile;
 mod privileges;
 mod sockets;
