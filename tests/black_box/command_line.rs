@@ -49,7 +49,7 @@ fn the_short_flags_of_uwsgi_serve() {
         ])
         .start();
     assert_eq!(server.get("/").text(), "hello\n");
-    assert_eq!(server.workers().len(), 2);
+    server.settle(2);
     assert!(server.file("uwsgi.sock").exists());
 }
 
@@ -101,7 +101,7 @@ fn the_environment_is_weaker_than_a_file() {
         .ini(HTTP)
         .start();
     assert_eq!(server.get("/").text(), "hello\n");
-    assert_eq!(server.workers().len(), 2);
+    server.settle(2);
 }
 
 #[test]

@@ -26,25 +26,24 @@ fn is_explained(lost: &Lost, deaths: &[(Instant, i32)]) -> bool {
 fn a_killed_worker_takes_only_its_own_requests_with_it() {
     let ini = "http = 127.0.0.1:0\nmodule = app\nprocesses = 2\ndisable-logging = true\n";
     let server = Server::new().app(WHO).ini(ini).start();
-    assert_eq!(server.workers().len(), 2);
-    let size = server.family().len();
+    let mut workers = server.settle(2);
     let load = Load::start(server.port(), 4, 4);
     let mut deaths = Vec::new();
     for round in 0..8 {
         load.wait_for(100);
-        let victim = server.workers()[round % 2];
+        let victim = workers[round % 2];
         let at = Instant::now();
         process::signal(victim, Signal::SIGKILL);
         deaths.push((at, victim));
         soon("it is dead", || !process::is_alive(victim));
-        soon("another is there", || server.family().len() == size);
+        soon("another is there", || server.family().len() == 4);
         let absence = at.elapsed();
         assert!(
             absence < Duration::from_secs(1),
             "back after {absence:?}\n{}",
             server.log()
         );
-        soon("it is a worker", || server.workers().len() == 2);
+        workers = server.settle(2);
         // Deaths far apart are accidents; a back-off is for those that follow each other.
         std::thread::sleep(Duration::from_millis(1200));
     }

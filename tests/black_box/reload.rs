@@ -29,7 +29,6 @@ struct Period {
 /// Reloads a server, again and again, and remembers what had to be answered when.
 struct Reloader {
     server: Running,
-    processes: usize,
     current: u64,
     periods: Vec<Period>,
 }
@@ -43,7 +42,6 @@ impl Reloader {
             allowed: 1..=1,
         }];
         Self {
-            processes: server.family().len(),
             server,
             current: 1,
             periods,
@@ -62,10 +60,7 @@ impl Reloader {
         let ready = self.server.times_ready();
         ask(&self.server);
         self.server.wait_until_ready(ready + 1);
-        let processes = self.processes;
-        soon("one generation is left", || {
-            self.server.family().len() == processes
-        });
+        self.server.settle(2);
         assert_eq!(
             self.server.times_ready(),
             ready + 1,
@@ -195,11 +190,11 @@ fn a_request_in_hand_is_finished_by_the_generation_that_took_it() {
 #[test]
 fn a_reload_that_fails_leaves_the_broken_generation_no_process() {
     let server = Server::new().app(&generation(1)).ini(INI).start();
-    let before = server.family();
+    let before = server.settle(2);
     server.write("app.py", "raise RuntimeError('not today')\n");
     server.reload();
     server.wait_for_log(&["RuntimeError: not today"]);
-    soon("only the old generation is left", || server.family() == before);
+    assert_eq!(server.settle(2), before);
     assert_eq!(server.get("/").text(), "1");
 }
 

@@ -306,7 +306,7 @@ fn mounted_applications_have_their_script_name() {
 #[test]
 fn several_workers_are_told_apart_from_one() {
     let server = Server::new().ini(&format!("{HTTP}processes = 2\n")).start();
-    assert_eq!(server.workers().len(), 2);
+    server.settle(2);
     let text = server.get("/environ").text().to_owned();
     assert!(text.contains(&entry("wsgi.multiprocess", "true")), "{text}");
 }
@@ -372,7 +372,7 @@ fn lazy_apps_are_loaded_in_each_worker() {
         .ini(&format!("{HTTP}processes = 2\nlazy-apps = true\n"))
         .start();
     soon("both workers import", || server.count_log("imported by") == 2);
-    for pid in server.workers() {
+    for pid in server.settle(2) {
         server.wait_for_log(&[&format!("imported by {pid}")]);
     }
 }
@@ -384,7 +384,7 @@ fn an_application_is_loaded_once_for_all_workers() {
         .app(&app)
         .ini(&format!("{HTTP}processes = 3\n"))
         .start();
-    soon("three workers", || server.workers().len() == 3);
+    server.settle(3);
     assert_eq!(server.count_log("imported"), 1);
 }
 

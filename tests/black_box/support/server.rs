@@ -320,6 +320,15 @@ impl Running {
         pids.filter(|&pid| process::has_event_loop(pid)).collect()
     }
 
+    /// Waits until there are a master, a mold and so many workers, each with its loop, and nothing else: no generation
+    /// that leaves, no process between two forks. Gives the pids of the workers.
+    pub(crate) fn settle(&self, workers: usize) -> Vec<i32> {
+        eventually("a master, a mold and the workers", || {
+            let pids = self.workers();
+            (pids.len() == workers && self.family().len() == workers + 2).then_some(pids)
+        })
+    }
+
     /// The pid of the mold: neither the master nor a worker.
     pub(crate) fn mold(&self) -> i32 {
         let children = process::children(self.pid);
