@@ -239,10 +239,19 @@ impl Running {
 
     /// The first TCP port that it listens on.
     pub(crate) fn port(&self) -> u16 {
-        // Looked for once: the kernel's table is long when other tests run.
-        *self
-            .port
-            .get_or_init(|| eventually("a listening port", || self.ports().first().copied()))
+        // The banner says it. The kernel's table is long when other tests have made many connections.
+        let look = || self.announced_port().or_else(|| self.ports().first().copied());
+        *self.port.get_or_init(|| eventually("a listening port", look))
+    }
+
+    /// The port of the first line like `http on 127.0.0.1:8000`.
+    fn announced_port(&self) -> Option<u16> {
+        let log = self.log();
+        let mut addresses = log
+            .lines()
+            .filter_map(|line| line.split_once(" on "))
+            .map(|(_, address)| address);
+        addresses.find_map(|address| address.rsplit_once(':')?.1.parse().ok())
     }
 
     /// The TCP ports that it listens on, in the order in which the sockets were made.
