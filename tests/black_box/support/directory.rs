@@ -11,13 +11,13 @@ impl Directory {
     /// A new one.
     pub(crate) fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!(
-            "uwrs-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
+        let fresh = || {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("uwrs-{}-{count}", std::process::id()));
+            // A test that failed long ago under the same pid has left its own.
+            fs::create_dir(&path).is_ok().then_some(path)
+        };
+        let path = (0..1000).find_map(|_| fresh()).unwrap();
         // As the server will see it: /tmp may be a link.
         Self(path.canonicalize().unwrap())
     }
