@@ -158,6 +158,10 @@ fn django_lets_the_admin_in() {
     );
     let index = browser.get("/admin/");
     assert_eq!(index.status, 200);
+    assert_eq!(
+        browser.get("/static/admin/css/base.css").header("Content-Type"),
+        Some("text/css")
+    );
     assert!(index.text().contains("Log out"), "{}", index.text());
     let add = browser.get("/admin/guestbook/entry/add/");
     let answer = browser.submit(

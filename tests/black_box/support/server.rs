@@ -2,9 +2,10 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -106,10 +107,12 @@ impl Server {
     /// Starts it and waits until it says that it is ready.
     pub(crate) fn start(mut self) -> Running {
         self.write_ini();
-        let notifications = UnixDatagram::bind(self.directory.path().join("notify")).unwrap();
+        let socket = self.directory.path().join("notify");
+        let notifications = UnixDatagram::bind(&socket).unwrap();
         notifications.set_nonblocking(true).unwrap();
-        self.command
-            .env("NOTIFY_SOCKET", self.directory.path().join("notify"));
+        // As systemd's: for every user.
+        fs::set_permissions(&socket, Permissions::from_mode(0o777)).unwrap();
+        self.command.env("NOTIFY_SOCKET", socket);
         let log = File::create(self.directory.path().join("log")).unwrap();
         self.command.stdout(log.try_clone().unwrap()).stderr(log);
         let child = self.command.spawn().unwrap();

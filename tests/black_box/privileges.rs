@@ -1,0 +1,98 @@
+//! Who the server is once it runs. Only root can become someone else: elsewhere these are skipped.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use nix::unistd::{Group, User, geteuid};
+
+use crate::support::{HTTP, Server, skip};
+
+/// The user `nobody`, and its group.
+fn nobody() -> Option<(User, Group)> {
+    if !geteuid().is_root() {
+        skip("only root can become someone else");
+        return None;
+    }
+    let user = User::from_name("nobody").unwrap().unwrap();
+    let group = Group::from_gid(user.gid).unwrap().unwrap();
+    Some((user, group))
+}
+
+/// Can everyone read the Python that the program is built with? Root's own, in its home, nobody else can.
+fn python_is_everyones() -> bool {
+    let server = Server::new().ini(HTTP).start();
+    let prefix = server.get("/eval?sys.base_prefix").text().to_owned();
+    let is_open = |path: &Path| fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o005 == 0o005);
+    let readable = Path::new(&prefix).ancestors().all(is_open);
+    if !readable {
+        eprintln!("skipped: {prefix} is not for everyone");
+    }
+    readable
+}
+
+#[test]
+fn the_application_runs_as_the_user_that_was_asked_for() {
+    let Some((user, group)) = nobody() else { return };
+    if !python_is_everyones() {
+        return;
+    }
+    let ini = format!("{HTTP}http = %dapp.sock\nuid = nobody\ngid = {}\n", group.name);
+    let server = Server::new().ini(&ini).start();
+    let ids = server
+        .get("/eval?[*os.getresuid(),*os.getresgid()]")
+        .text()
+        .to_owned();
+    let (uid, gid) = (user.uid, group.gid);
+    assert_eq!(ids, format!("[{uid}, {uid}, {uid}, {gid}, {gid}, {gid}]"));
+    // Bound while it was root, in a directory that only root may write to.
+    assert_eq!(server.connect_unix("app.sock").get("/").text(), "hello\n");
+    server.reload();
+    assert_eq!(server.connect_unix("app.sock").get("/").text(), "hello\n");
+}
+
+#[test]
+fn the_application_runs_as_the_group_that_was_asked_for() {
+    let Some((_, group)) = nobody() else { return };
+    let ini = format!("{HTTP}pidfile = %dpid\ngid = {}\n", group.name);
+    let server = Server::new().ini(&ini).start();
+    let gid = group.gid;
+    assert_eq!(
+        server.get("/eval?os.getresgid()").text(),
+        format!("({gid}, {gid}, {gid})")
+    );
+    // Written while it was root's.
+    assert_eq!(fs::metadata(server.file("pid")).unwrap().gid(), 0);
+}
+
+#[test]
+fn a_unix_socket_belongs_to_whom_it_was_given() {
+    let Some((user, group)) = nobody() else { return };
+    let ini = format!(
+        "http = %dapp.sock\nchown-socket = nobody:{}\nchmod-socket = 640\nmodule = app\n",
+        group.name
+    );
+    let server = Server::new().ini(&ini).start();
+    let metadata = fs::metadata(server.file("app.sock")).unwrap();
+    assert_eq!(
+        (metadata.uid(), metadata.gid()),
+        (user.uid.as_raw(), group.gid.as_raw())
+    );
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o640);
+}
+
+#[test]
+fn root_is_warned_about() {
+    if !geteuid().is_root() {
+        skip("only root can be warned about being root");
+        return;
+    }
+    let server = Server::new().ini(HTTP).start();
+    server.wait_for_log(&["warn", "root", "uid"]);
+}
+
+#[test]
+fn the_umask_is_the_applications() {
+    let server = Server::new().ini(&format!("{HTTP}umask = 027\n")).start();
+    assert_eq!(server.get("/eval?os.umask(0)").text(), (0o027).to_string());
+}
