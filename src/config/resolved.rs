@@ -157,10 +157,10 @@ pub struct ProcessConfig {
     pub master: bool,
     /// `processes` / `workers`
     pub workers: usize,
-    /// `uid`: name or number.
-    pub uid: Option<String>,
+    /// `uid`: whom the server becomes once its sockets are bound.
+    pub uid: Option<Principal>,
     /// `gid`
-    pub gid: Option<String>,
+    pub gid: Option<Principal>,
     /// `umask`
     pub umask: Option<u32>,
     /// `pidfile`: written before privileges are dropped.
@@ -175,6 +175,15 @@ pub struct ProcessConfig {
     pub worker_reload_mercy: Duration,
     /// Process titles.
     pub procname: ProcnameConfig,
+}
+
+/// A user or a group, as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// Name or number.
+    pub name: String,
+    /// Where it was said.
+    pub origin: String,
 }
 
 /// Process titles.

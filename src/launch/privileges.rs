@@ -1,14 +1,16 @@
 //! `uid` and `gid`: whom the server becomes once its sockets are bound.
 
-use crate::config::ProcessConfig;
+use crate::config::{Principal, ProcessConfig};
 use crate::sys::{self, Account, Identity};
 
 /// Finds whom to become; names that nobody has are errors. The group is the user's own where none is given. `None`:
 /// nobody else.
 pub(super) fn find_identity(config: &ProcessConfig) -> Result<Option<Identity>, String> {
-    let user = config.uid.as_deref().map(find_user).transpose()?;
+    let at = |principal: &Principal, error| format!("{}: {error}", principal.origin);
+    let find = |uid: &Principal| find_user(&uid.name).map_err(|error| at(uid, error));
+    let user = config.uid.as_ref().map(find).transpose()?;
     let gid = match (&config.gid, &user) {
-        (Some(text), _) => Some(find_group("gid", text)?),
+        (Some(gid), _) => Some(find_group("gid", &gid.name).map_err(|error| at(gid, error))?),
         (None, Some(user)) => user.gid,
         (None, None) => return Ok(None),
     };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::supervisor::{Supervisor, WorkerView, seconds};
-use crate::config::Config;
+use crate::config::{Config, Principal};
 use crate::scoreboard::{Scoreboard, SlotSnapshot, WorkerState};
 use crate::sys;
 use crate::worker::BoundListener;
@@ -114,10 +114,12 @@ pub(super) fn log_errors(errors: &[String]) -> String {
 /// What is different in `new` and stays as it was until the server is started anew.
 pub(super) fn unchangeable(old: &Config, new: &Config) -> Vec<String> {
     let (was, is) = (&old.processes, &new.processes);
+    // Not where it is said: that may move.
+    let name = |principal: &Option<Principal>| principal.as_ref().map(|principal| principal.name.clone());
     let changes = [
         ("master", was.master != is.master),
-        ("uid", was.uid != is.uid),
-        ("gid", was.gid != is.gid),
+        ("uid", name(&was.uid) != name(&is.uid)),
+        ("gid", name(&was.gid) != name(&is.gid)),
         ("umask", was.umask != is.umask),
         ("pidfile", was.pidfile != is.pidfile),
         ("safe-pidfile", was.safe_pidfile != is.safe_pidfile),

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use uwrs::config::{
-    ApplicationConfig, Config, Limits, ListenAddress, ListenerConfig, LoggingConfig, Owner, ProcessConfig,
-    ProcnameConfig, ProtocolKind, SocketOptions,
+    ApplicationConfig, Config, Limits, ListenAddress, ListenerConfig, LoggingConfig, Owner, Principal,
+    ProcessConfig, ProcnameConfig, ProtocolKind, SocketOptions,
 };
 use uwrs::launch::{self, Invocation};
 use uwrs::program::Program;
@@ -89,6 +89,10 @@ fn read(path: &PathBuf) -> Result<Config, Vec<String>> {
 fn set(config: &mut Config, name: &str, value: &str, origin: &str) -> bool {
     let processes = &mut config.processes;
     let flag = value == "true";
+    let principal = || Principal {
+        name: value.to_owned(),
+        origin: origin.to_owned(),
+    };
     match name {
         "listen" => {
             let address = to_address(value);
@@ -117,8 +121,8 @@ fn set(config: &mut Config, name: &str, value: &str, origin: &str) -> bool {
                 group,
             });
         }
-        "uid" => processes.uid = Some(value.to_owned()),
-        "gid" => processes.gid = Some(value.to_owned()),
+        "uid" => processes.uid = Some(principal()),
+        "gid" => processes.gid = Some(principal()),
         "umask" => processes.umask = u32::from_str_radix(value, 8).ok(),
         "pidfile" => processes.pidfile = Some(value.into()),
         "safe-pidfile" => processes.safe_pidfile = Some(value.into()),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Resolver;
-use crate::config::resolved::{ProcessConfig, ProcnameConfig};
+use crate::config::resolved::{Principal, ProcessConfig, ProcnameConfig};
 use crate::config::value;
 
 impl Resolver<'_> {
@@ -19,8 +19,8 @@ impl Resolver<'_> {
         let mercy = self.number("worker-reload-mercy");
         Some(ProcessConfig {
             master,
-            uid: self.text("uid").map(|setting| setting.value.clone()),
-            gid: self.text("gid").map(|setting| setting.value.clone()),
+            uid: self.principal("uid"),
+            gid: self.principal("gid"),
             umask,
             pidfile: self.written_file("pidfile", &start),
             safe_pidfile: self.written_file("safe-pidfile", directory),
@@ -29,6 +29,14 @@ impl Resolver<'_> {
             procname: self.procname(),
             workers: workers?,
             worker_reload_mercy: Duration::from_secs(mercy?),
+        })
+    }
+
+    fn principal(&mut self, name: &str) -> Option<Principal> {
+        let setting = self.text(name)?;
+        Some(Principal {
+            name: setting.value.clone(),
+            origin: setting.origin.to_string(),
         })
     }
 

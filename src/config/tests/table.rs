@@ -54,6 +54,10 @@ fn meaning(machine: &Machine, arguments: &[&str]) -> String {
     for mount in &mut config.application.mounts {
         mount.origin.clear();
     }
+    let processes = &mut config.processes;
+    for principal in processes.uid.iter_mut().chain(&mut processes.gid) {
+        principal.origin.clear();
+    }
     format!("{config:?}")
 }
 

@@ -88,17 +88,17 @@ impl Supervisor {
         };
         let (generation, workers) = (next.id, next.seats.len());
         let took = now.saturating_duration_since(next.since);
-        let former = self.current.replace(next);
+        // The old are told first: whoever hears that the new one serves should not meet them any more.
+        if let Some(former) = self.current.replace(next) {
+            let urge = if self.brutal { Urge::Hurry } else { Urge::Drain };
+            self.dissolve(former, urge, now);
+        }
         self.outputs.push_back(Output::Serving {
             generation,
             workers,
             took,
         });
         self.notify(Notice::Ready(self.status()));
-        if let Some(former) = former {
-            let urge = if self.brutal { Urge::Hurry } else { Urge::Drain };
-            self.dissolve(former, urge, now);
-        }
         self.brutal = false;
     }
 
