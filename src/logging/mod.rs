@@ -55,11 +55,6 @@ pub fn reopen() -> Result<(), String> {
     FILE.get().map_or(Ok(()), |path| lead_output_to(path))
 }
 
-/// The file that the log goes to; `None`: wherever standard error leads.
-pub fn file() -> Option<&'static Path> {
-    FILE.get().map(PathBuf::as_path)
-}
-
 /// Says who this process is from now on, at the start of each line.
 pub fn set_role(role: &str) {
     role.clone_into(&mut ROLE.lock().unwrap_or_else(PoisonError::into_inner));

@@ -38,13 +38,6 @@ pub fn is_open(fd: RawFd) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
 }
 
-/// A copy with a number of at least `lowest`, close-on-exec.
-pub fn duplicate_at_least(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
-    let raw = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(lowest)).map_err(to_io)?;
-    // SAFETY: the kernel just made `raw` for us; nothing else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
-}
-
 /// Takes a descriptor that was inherited under a number which the environment or the command line named. Makes it
 /// close-on-exec. An error where nothing is open there, or where it is one of the standard three.
 ///
@@ -94,8 +87,6 @@ pub fn write_once(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsRawFd;
-
     use super::*;
 
     #[test]
@@ -103,13 +94,5 @@ mod tests {
         assert!(adopt_descriptor(1).is_err());
         assert!(adopt_descriptor(-1).is_err());
         assert!(adopt_descriptor(1_000_000).is_err());
-    }
-
-    #[test]
-    fn a_copy_gets_a_number_from_the_asked_one_on() {
-        let (read, _write) = pipe().unwrap();
-        let copy = duplicate_at_least(read.as_fd(), 100).unwrap();
-        assert!(copy.as_raw_fd() >= 100);
-        assert!(is_open(copy.as_raw_fd()));
     }
 }

@@ -14,8 +14,8 @@ mod title;
 
 pub use clock::{LocalTime, local_time, monotonic_microseconds, monotonic_milliseconds};
 pub use descriptors::{
-    adopt_descriptor, blocking_pipe, close_descriptor, duplicate_at_least, is_open, pipe, redirect_input,
-    redirect_output, set_inheritable, write_once,
+    adopt_descriptor, blocking_pipe, close_descriptor, is_open, pipe, redirect_input, redirect_output,
+    set_inheritable, write_once,
 };
 pub use files::{set_umask, temporary_file};
 pub use identity::{Account, Identity, change_owner, effective_user, find_group, find_user};
