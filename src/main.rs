@@ -1,5 +1,5 @@
-//! The `uwrs` program: says what is wrong, or serves. What it was asked is read in [`config`], how a server comes up is
-//! told in [`launch`].
+//! The `uwrs` program: says what is wrong, or serves. What it was asked is read in [`config`], how a server
+//! comes up is told in [`launch`].
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -23,8 +23,8 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What `arguments` ask for, the program's own name first. They are read once, at the start: a process title takes their
-/// place in memory.
+/// What `arguments` ask for, the program's own name first. They are read once, at the start: a process title
+/// takes their place in memory.
 fn read_configuration(arguments: &[OsString]) -> Result<Invocation, Failure> {
     config::parse(arguments.iter().skip(1).cloned(), &SystemHost::new())
 }

@@ -1,8 +1,9 @@
-//! The scoreboard: shared memory, one slot a process, written by workers in a few nanoseconds and read by the master
-//! without ever waiting for one. What the numbers are used for is their readers' business.
+//! The scoreboard: shared memory, one slot a process, written by workers in a few nanoseconds and read by the
+//! master without ever waiting for one. What the numbers are used for is their readers' business.
 //!
-//! A slot has one writer at a time: the worker whose it is, on the thread of its loop. All memory is atomics, so that
-//! whatever a dying worker leaves behind can be read; the request line is guarded by a sequence counter.
+//! A slot has one writer at a time: the worker whose it is, on the thread of its loop. All memory is atomics,
+//! so that whatever a dying worker leaves behind can be read; the request line is guarded by a sequence
+//! counter.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -11,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::sys::{self, Pid, SharedMemory};
 
-/// First word of the memory: "uwrsscor" and the layout's version in the lowest byte. A new program that is started
-/// over an old one's memory (USR2) must not misread it.
+/// First word of the memory: "uwrsscor" and the layout's version in the lowest byte. A new program that is
+/// started over an old one's memory (USR2) must not misread it.
 const MAGIC: u64 = u64::from_be_bytes(*b"uwrsscor") ^ 1;
 
 /// Words of the header, and of a slot: whole cache lines, so that no two workers write to the same one.
@@ -120,8 +121,8 @@ impl Scoreboard {
         self.slots
     }
 
-    /// Have the workers been asked to pause: to accept no connections for the time being? Looked at by a worker when it
-    /// starts and when a SIGWINCH tells it that this has changed.
+    /// Have the workers been asked to pause: to accept no connections for the time being? Looked at by a
+    /// worker when it starts and when a SIGWINCH tells it that this has changed.
     pub fn is_paused(&self) -> bool {
         self.memory.words()[header::PAUSED].load(Ordering::Acquire) != 0
     }
@@ -182,7 +183,8 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Takes a slot over from whoever had it before. A slot that the table does not have is taken as the last one.
+    /// Takes a slot over from whoever had it before. A slot that the table does not have is taken as the last
+    /// one.
     pub fn occupy(board: Arc<Scoreboard>, slot: usize, occupant: Occupant) -> Self {
         let index = slot.min(board.slots() - 1);
         board.vacate(index);
@@ -224,8 +226,8 @@ impl Slot {
         self.words().subtract(word::CONNECTIONS, 1);
     }
 
-    /// A request is handed to the application. Its line is kept up to [`LINE_BYTES`]. Where several are under way at a
-    /// time (ASGI), the line and the time shown are the latest one's.
+    /// A request is handed to the application. Its line is kept up to [`LINE_BYTES`]. Where several are under
+    /// way at a time (ASGI), the line and the time shown are the latest one's.
     pub fn begin(&self, method: &[u8], target: &[u8], now: u64) {
         let words = self.words();
         words.set_line(method, target);
@@ -306,7 +308,8 @@ pub struct CurrentRequest {
     pub started: u64,
 }
 
-/// The words of one slot. Every word has a single writer: plain loads and stores do, no locked instruction is needed.
+/// The words of one slot. Every word has a single writer: plain loads and stores do, no locked instruction is
+/// needed.
 #[derive(Clone, Copy)]
 struct SlotWords<'a>(&'a [AtomicU64]);
 
@@ -352,8 +355,8 @@ impl SlotWords<'_> {
         self.0[word::SEQUENCE].store(sequence.wrapping_add(2), Ordering::Release);
     }
 
-    /// Reads the line. A writer that is faster than the reader, or that died while it wrote, must not hold the reader
-    /// up: after some attempts whatever is there is given.
+    /// Reads the line. A writer that is faster than the reader, or that died while it wrote, must not hold
+    /// the reader up: after some attempts whatever is there is given.
     fn line(self) -> String {
         const ATTEMPTS: usize = 16;
         let whole = (0..ATTEMPTS).find_map(|_| self.whole_line());

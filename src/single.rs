@@ -1,8 +1,8 @@
-//! A server without a master (`master = false`): one process loads the application and serves. For debugging, and where
-//! something else watches over it.
+//! A server without a master (`master = false`): one process loads the application and serves. For debugging,
+//! and where something else watches over it.
 //!
-//! HUP and USR2 can't be answered by a new generation beside the old: the process finishes what it has, then starts anew on
-//! the same sockets; who connects meanwhile waits.
+//! HUP and USR2 can't be answered by a new generation beside the old: the process finishes what it has, then
+//! starts anew on the same sockets; who connects meanwhile waits.
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd};
@@ -171,8 +171,8 @@ impl<'a> Single<'a> {
         }
     }
 
-    /// Becomes the program at our path, with our sockets, in the directory and the environment we were started in.
-    /// Returns only an error.
+    /// Becomes the program at our path, with our sockets, in the directory and the environment we were
+    /// started in. Returns only an error.
     fn start_anew(&self) -> String {
         let listeners = self.prepared.listeners.as_deref().unwrap_or_default();
         let become_program = || {

@@ -64,8 +64,8 @@ fn take_inherited(number: i32) -> Result<OwnedFd, String> {
     }
 }
 
-/// The addresses of a name, IPv4 first: what answers on `localhost` is looked for at 127.0.0.1 by most. Empty: all of
-/// IPv4.
+/// The addresses of a name, IPv4 first: what answers on `localhost` is looked for at 127.0.0.1 by most.
+/// Empty: all of IPv4.
 pub(super) fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if host.is_empty() || host == "*" {
         return Ok(vec![SocketAddr::from(([0, 0, 0, 0], port))]);

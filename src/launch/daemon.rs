@@ -1,5 +1,5 @@
-//! `daemonize`: leaving the terminal. The process that was called stays until the server is up, so that its exit status
-//! tells whether it came up.
+//! `daemonize`: leaving the terminal. The process that was called stays until the server is up, so that its
+//! exit status tells whether it came up.
 
 use std::fs::File;
 use std::io::{Read, Write};

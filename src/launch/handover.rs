@@ -1,7 +1,8 @@
-//! What a master leaves to the program that it becomes (USR2): descriptors and processes, in a variable of the environment.
+//! What a master leaves to the program that it becomes (USR2): descriptors and processes, in a variable of
+//! the environment.
 //!
-//! The two may be of different versions: unknown lines are skipped, and where the scoreboard or the mold can't be
-//! used, the server goes on without.
+//! The two may be of different versions: unknown lines are skipped, and where the scoreboard or the mold
+//! can't be used, the server goes on without.
 
 use std::fmt::Write;
 use std::os::fd::{OwnedFd, RawFd};
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::sockets::{FileId, Inherited};
-use crate::config::ListenAddress;
+use crate::config::{ListenAddress, ProtocolKind};
 use crate::master::{Handover, Settings, WorkerView};
 use crate::sys;
 
@@ -37,6 +38,7 @@ pub(crate) struct Record {
 pub(crate) struct SocketRecord {
     pub(crate) fd: RawFd,
     pub(crate) asked: ListenAddress,
+    pub(crate) protocol: ProtocolKind,
     pub(crate) file: Option<FileId>,
 }
 
@@ -60,6 +62,7 @@ impl Handed {
             Ok(Inherited {
                 fd,
                 asked: socket.asked,
+                protocol: socket.protocol,
                 file: socket.file,
             })
         });
@@ -99,9 +102,10 @@ impl Record {
         if let Some((id, pid)) = mold {
             let _ = writeln!(text, "mold {id} {pid}");
         }
-        for SocketRecord { fd, asked, file } in &self.sockets {
-            let (device, inode) = file.map_or((0, 0), |file| (file.device, file.inode));
-            let _ = writeln!(text, "socket {fd} {device} {inode} {}", encode_address(asked));
+        for socket in &self.sockets {
+            let FileId { device, inode } = socket.file.unwrap_or(FileId { device: 0, inode: 0 });
+            let (protocol, address) = (socket.protocol.name(), encode_address(&socket.asked));
+            let _ = writeln!(text, "socket {} {device} {inode} {protocol} {address}", socket.fd);
         }
         for WorkerView {
             pid,
@@ -217,6 +221,11 @@ fn decode_socket(words: &mut Words<'_>) -> Result<SocketRecord, String> {
         device: words.number()?,
         inode: words.number()?,
     };
+    let protocol = match words.0.next() {
+        Some("http") => ProtocolKind::Http,
+        Some("uwsgi") => ProtocolKind::Uwsgi,
+        other => return Err(format!("not a protocol: {other:?}")),
+    };
     let asked = match words.0.next() {
         Some("inet") => ListenAddress::Inet {
             port: words.number()?,
@@ -230,6 +239,7 @@ fn decode_socket(words: &mut Words<'_>) -> Result<SocketRecord, String> {
     Ok(SocketRecord {
         fd,
         asked,
+        protocol,
         file: (file.inode != 0).then_some(file),
     })
 }
@@ -258,6 +268,7 @@ mod tests {
         let socket = |fd, asked| SocketRecord {
             fd,
             asked,
+            protocol: ProtocolKind::Http,
             file: None,
         };
         let file = Some(FileId { device: 3, inode: 77 });
@@ -283,6 +294,7 @@ mod tests {
                 SocketRecord {
                     fd: 11,
                     asked: ListenAddress::Unix("/run/a b\n.sock".into()),
+                    protocol: ProtocolKind::Uwsgi,
                     file,
                 },
                 socket(12, ListenAddress::Abstract(vec![0, 255, b' '])),

@@ -1,5 +1,5 @@
-//! [`Invocation`]: what a process gets from whoever started it beside options: its own name and arguments, sockets from
-//! systemd, and from a master before it the whole server. To be taken first thing in `main`.
+//! [`Invocation`]: what a process gets from whoever started it beside options: its own name and arguments,
+//! sockets from systemd, and from a master before it the whole server. To be taken first thing in `main`.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -29,8 +29,9 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// Takes all there is. Once, before anything opens a file: the descriptors are known by their numbers only. What
-    /// systemd says of them stays in the environment, for the configuration is made of it; molds remove it.
+    /// Takes all there is. Once, before anything opens a file: the descriptors are known by their numbers
+    /// only. What systemd says of them stays in the environment, for the configuration is made of it; molds
+    /// remove it.
     pub fn take() -> Self {
         let arguments: Vec<OsString> = env::args_os().collect();
         let mut warnings = Vec::new();
@@ -73,8 +74,8 @@ fn take_systemd_sockets(warnings: &mut Vec<String>) -> Vec<OwnedFd> {
     sockets
 }
 
-/// Where the program is found again: by the path it was called by, so that a link which leads elsewhere meanwhile is
-/// followed; else by PATH; else where it is now.
+/// Where the program is found again: by the path it was called by, so that a link which leads elsewhere
+/// meanwhile is followed; else by PATH; else where it is now.
 fn find_program(name: &OsStr) -> PathBuf {
     let is_path = name.as_bytes().contains(&b'/');
     let called = if is_path {

@@ -1,5 +1,5 @@
-//! From a configuration to a running server: what comes before the first fork, in the order that rights allow. Who runs
-//! the server then is the master's business, or that of a single process.
+//! From a configuration to a running server: what comes before the first fork, in the order that rights
+//! allow. Who runs the server then is the master's business, or that of a single process.
 
 mod bind;
 mod daemon;
@@ -50,9 +50,9 @@ pub(crate) struct Prepared<'a> {
     pub(crate) started: Instant,
 }
 
-/// Runs a server to its end: binds, becomes whom it should, loads, serves. Gives the exit status: 0 after a stop that was
-/// asked for; 1 where the configuration, a socket or the system is in the way; 22 where the application is, or the status
-/// that it asked for.
+/// Runs a server to its end: binds, becomes whom it should, loads, serves. Gives the exit status: 0 after a
+/// stop that was asked for; 1 where the configuration, a socket or the system is in the way; 22 where the
+/// application is, or the status that it asked for.
 ///
 /// Call it with one thread, after [`Invocation::take`] at the start of `main` and before the log is opened.
 pub fn run(config: Config, program: Program<'_>, invocation: Invocation) -> i32 {

@@ -3,8 +3,8 @@
 use crate::config::{Principal, ProcessConfig};
 use crate::sys::{self, Account, Identity};
 
-/// Finds whom to become; names that nobody has are errors. The group is the user's own where none is given. `None`:
-/// nobody else.
+/// Finds whom to become; names that nobody has are errors. The group is the user's own where none is given.
+/// `None`: nobody else.
 pub(super) fn find_identity(config: &ProcessConfig) -> Result<Option<Identity>, String> {
     let at = |principal: &Principal, error| format!("{}: {error}", principal.origin);
     let find = |uid: &Principal| find_user(&uid.name).map_err(|error| at(uid, error));

@@ -1,6 +1,6 @@
-//! [`Sockets`]: the listening sockets of a server. Made once, kept over reloads and re-executions, closed when no
-//! generation serves them any more; here it is decided which of those that are there serve what is asked for. How one is
-//! made is [`bind`](super::bind)'s business.
+//! [`Sockets`]: the listening sockets of a server. Made once, kept over reloads and re-executions, closed
+//! when no generation serves them any more; here it is decided which of those that are there serve what is
+//! asked for. How one is made is [`bind`](super::bind)'s business.
 
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -21,6 +21,7 @@ use crate::worker::BoundListener;
 pub(crate) struct Inherited {
     pub(super) fd: OwnedFd,
     pub(super) asked: ListenAddress,
+    pub(super) protocol: ProtocolKind,
     /// The file that was made for it.
     pub(super) file: Option<FileId>,
 }
@@ -81,15 +82,20 @@ impl Sockets {
 
     /// Takes over what a master before us served.
     pub(crate) fn adopt(&mut self, inherited: Vec<Inherited>) -> Vec<Arc<BoundListener>> {
-        let adopt = |Inherited { fd, asked, file }| {
+        let adopt = |inherited: Inherited| {
+            let Inherited {
+                fd,
+                asked,
+                protocol,
+                file,
+            } = inherited;
             if let (Some(id), Some(path)) = (file, path_of(&asked)) {
                 self.made.push(MadeFile::new(path, id));
             }
-            // What is spoken there does not matter: no worker of ours will be given it.
             let origin = "the former master".to_owned();
             let config = ListenerConfig {
                 address: asked,
-                protocol: ProtocolKind::Http,
+                protocol,
                 origin,
             };
             Arc::new(describe(fd, &config))
@@ -97,8 +103,8 @@ impl Sockets {
         inherited.into_iter().map(adopt).collect()
     }
 
-    /// The sockets that `config` asks for: those of `before` where they are the same, inherited ones, new ones. Where
-    /// one can't be had, none is, and nothing has changed; gives one error each.
+    /// The sockets that `config` asks for: those of `before` where they are the same, inherited ones, new
+    /// ones. Where one can't be had, none is, and nothing has changed; gives one error each.
     pub(crate) fn open(
         &mut self,
         config: &Config,
@@ -130,8 +136,9 @@ impl Sockets {
         Err(errors)
     }
 
-    /// Gives the files of unix sockets that were made to whom the server becomes: who may use them would otherwise be
-    /// decided by root's rights, not by those of the server, as it is where it makes them itself.
+    /// Gives the files of unix sockets that were made to whom the server becomes: who may use them would
+    /// otherwise be decided by root's rights, not by those of the server, as it is where it makes them
+    /// itself.
     pub(crate) fn give_to(&self, identity: &Identity) -> Result<(), String> {
         let uid = identity.user.as_ref().map(|user| user.uid);
         self.made.iter().try_for_each(|file| {
@@ -182,6 +189,7 @@ impl Sockets {
             SocketRecord {
                 fd: listener.fd.as_raw_fd(),
                 asked,
+                protocol: listener.config.protocol,
                 file,
             }
         };

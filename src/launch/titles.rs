@@ -1,5 +1,5 @@
-//! [`Titles`]: what `ps` shows for each process (`procname` and its kin). The short name that `killall` goes by stays
-//! `uwrs` whatever is set here.
+//! [`Titles`]: what `ps` shows for each process (`procname` and its kin). The short name that `killall` goes
+//! by stays `uwrs` whatever is set here.
 
 use std::fmt;
 
@@ -38,8 +38,8 @@ pub struct Titles {
 }
 
 impl Titles {
-    /// Takes over the memory that `ps` reads, where a title is asked for at all. After this the program's arguments
-    /// can't be read from the system any more.
+    /// Takes over the memory that `ps` reads, where a title is asked for at all. After this the program's
+    /// arguments can't be read from the system any more.
     pub fn take(config: &ProcnameConfig) -> Self {
         let is_wanted =
             title(config, ProcessRole::Master).is_some() || title(config, ProcessRole::Single).is_some();

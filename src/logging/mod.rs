@@ -1,9 +1,10 @@
-//! The log: where it goes, how a line looks, reopening it after a rotation. What is logged is everyone's own business;
-//! the access log has a module of its own.
+//! The log: where it goes, how a line looks, reopening it after a rotation. What is logged is everyone's own
+//! business; the access log has a module of its own.
 //!
-//! Lines go to standard error. `logto` and `daemonize` lead that descriptor (and standard output, so that what Python
-//! prints comes along) to a file. Each record is one write at the end of the file, so that processes don't mix theirs. What
-//! can't be written, because a disk is full or a pipe is closed, is lost: a log must not stop a server.
+//! Lines go to standard error. `logto` and `daemonize` lead that descriptor (and standard output, so that
+//! what Python prints comes along) to a file. Each record is one write at the end of the file, so that
+//! processes don't mix theirs. What can't be written, because a disk is full or a pipe is closed, is lost: a
+//! log must not stop a server.
 
 mod access;
 
@@ -27,8 +28,8 @@ static FILE: OnceLock<PathBuf> = OnceLock::new();
 /// Who writes: `master`, `mold 2`, `worker 1`.
 static ROLE: Mutex<String> = Mutex::new(String::new());
 
-/// Opens the log, once, before anything is logged. `file`: `None` for standard error. `RUST_LOG` chooses what is logged
-/// (default: `info`).
+/// Opens the log, once, before anything is logged. `file`: `None` for standard error. `RUST_LOG` chooses what
+/// is logged (default: `info`).
 pub fn start(file: Option<&Path>) -> Result<(), String> {
     if let Some(path) = file {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -50,7 +51,8 @@ pub fn check(file: &Path) -> Result<(), String> {
     open_named(file).map(drop)
 }
 
-/// Opens the log's file anew, after it was renamed. Does nothing for standard error. Where that fails the old file stays.
+/// Opens the log's file anew, after it was renamed. Does nothing for standard error. Where that fails the old
+/// file stays.
 pub fn reopen() -> Result<(), String> {
     FILE.get().map_or(Ok(()), |path| lead_output_to(path))
 }

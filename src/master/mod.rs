@@ -1,5 +1,5 @@
-//! The master: forks molds, waits for what happens, asks the [`Supervisor`] what to do about it and does it. It runs none
-//! of the application's code, decides nothing itself, and has one thread.
+//! The master: forks molds, waits for what happens, asks the [`Supervisor`] what to do about it and does it.
+//! It runs none of the application's code, decides nothing itself, and has one thread.
 
 mod reexecution;
 mod report;
@@ -35,10 +35,10 @@ struct GenerationFiles {
 struct Link {
     mold: MoldId,
     channel: Channel,
-    /// The mold; `None` once it was dismissed.
     pid: Pid,
 }
 
+/// All that the master holds in its hands.
 struct Master<'a> {
     supervisor: Supervisor,
     program: Program<'a>,
@@ -170,8 +170,9 @@ impl<'a> Master<'a> {
         }
     }
 
-    /// Commands first: a worker that left because the same signal reached it is no surprise then. What died comes last: a
-    /// worker is reported by its mold before it can be reaped, so that by then its pid is known.
+    /// Commands first: a worker that left because the same signal reached it is no surprise then. What died
+    /// comes last: a worker is reported by its mold before it can be reaped, so that by then its pid is
+    /// known.
     fn take_events(&mut self) {
         while let Some(signal) = self.signals.next() {
             if let Some(command) = to_command(signal) {

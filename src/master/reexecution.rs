@@ -1,5 +1,5 @@
-//! Becoming another program (USR2): what the old master hands over, what the new one takes over. Workers and mold go on
-//! meanwhile; they are children of the same process before and after.
+//! Becoming another program (USR2): what the old master hands over, what the new one takes over. Workers and
+//! mold go on meanwhile; they are children of the same process before and after.
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

@@ -1,5 +1,6 @@
-//! What a master and the processes of one generation tell each other: requests one way, reports the other, each a short
-//! message on a socket that keeps their bounds. The mold's end is shared by the workers it forks until they are ready.
+//! What a master and the processes of one generation tell each other: requests one way, reports the other,
+//! each a short message on a socket that keeps their bounds. The mold's end is shared by the workers it forks
+//! until they are ready.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

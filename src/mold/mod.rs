@@ -1,5 +1,6 @@
-//! A mold: the process that loads the application once and forks workers from it. It does nothing by itself: the
-//! master asks, and what becomes of the workers is the master's business; they are its children, not the mold's.
+//! A mold: the process that loads the application once and forks workers from it. It does nothing by itself:
+//! the master asks, and what becomes of the workers is the master's business; they are its children, not the
+//! mold's.
 
 mod channel;
 
@@ -68,8 +69,8 @@ enum Side {
 }
 
 impl Mold {
-    /// Lives in a process that was just forked for it, with all signals blocked; `mask` is what to restore. Ends the
-    /// process, in the workers that it forks too.
+    /// Lives in a process that was just forked for it, with all signals blocked; `mask` is what to restore.
+    /// Ends the process, in the workers that it forks too.
     pub fn live(self, mask: &SignalMask) -> ! {
         // A panic must not unwind into the master's frames, which this process has a copy of.
         let status = catch_unwind(AssertUnwindSafe(|| self.run(mask)));
@@ -151,8 +152,8 @@ impl Mold {
         0
     }
 
-    /// Forks twice: the process in between ends at once, so that the worker becomes the master's child, which waits
-    /// for it and can tell how it ended. Called with all signals blocked.
+    /// Forks twice: the process in between ends at once, so that the worker becomes the master's child, which
+    /// waits for it and can tell how it ended. Called with all signals blocked.
     fn fork(&mut self, runtime: &mut dyn Runtime, order: Order) -> Side {
         runtime.fork(ForkStage::Before);
         match sys::fork() {
@@ -258,8 +259,8 @@ impl Mold {
     }
 }
 
-/// Runs what may take long and listens to nobody, an import of an application: a master that is gone meanwhile takes this
-/// process with it. `master` must be the parent.
+/// Runs what may take long and listens to nobody, an import of an application: a master that is gone
+/// meanwhile takes this process with it. `master` must be the parent.
 fn guarded<T>(master: Pid, work: impl FnOnce() -> T) -> T {
     // Where the kernel refuses, an orphan leaves when it comes to look at its lifeline.
     let is_set = sys::set_die_with_parent(true).is_ok();
@@ -344,8 +345,8 @@ pub(crate) fn enter_environment(config: &Config) -> Result<(), Failure> {
     })
 }
 
-/// Loads the application in this process and serves nothing (`--check=app`). What is found goes to the log; `false` where
-/// the application cannot be loaded.
+/// Loads the application in this process and serves nothing (`--check=app`). What is found goes to the log;
+/// `false` where the application cannot be loaded.
 pub fn check_application(config: &Config, start_runtime: StartRuntime) -> bool {
     let checked = enter_environment(config).and_then(|()| {
         let mut runtime = start_runtime(config).map_err(|error| Failure::log(&error, 1))?;
@@ -356,8 +357,8 @@ pub fn check_application(config: &Config, start_runtime: StartRuntime) -> bool {
     checked.is_ok()
 }
 
-/// Imports what was asked for. `tolerant`: an application that cannot be loaded is put up with (`need-app = false`),
-/// unless it asked the process to end.
+/// Imports what was asked for. `tolerant`: an application that cannot be loaded is put up with (`need-app =
+/// false`), unless it asked the process to end.
 pub(crate) fn load_application(
     runtime: &mut dyn Runtime,
     config: &Config,

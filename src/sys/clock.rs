@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
 
-/// Milliseconds of CLOCK_MONOTONIC: the same in every process, so that they may be compared through shared memory.
-/// Costs some 20 ns; no system call.
+/// Milliseconds of CLOCK_MONOTONIC: the same in every process, so that they may be compared through shared
+/// memory. Costs some 20 ns; no system call.
 pub fn monotonic_milliseconds() -> u64 {
     monotonic_microseconds() / 1000
 }
@@ -46,8 +46,8 @@ pub fn local_time(moment: SystemTime) -> LocalTime {
     let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = since.as_secs() as libc::time_t;
     let mut parts = MaybeUninit::<libc::tm>::zeroed();
-    // SAFETY: both pointers are to live locals of the right types. localtime_r fills `parts`, or returns null for a
-    // year that does not fit, and then the zeroes stand, which are a valid `tm`.
+    // SAFETY: both pointers are to live locals of the right types. localtime_r fills `parts`, or returns null
+    // for a year that does not fit, and then the zeroes stand, which are a valid `tm`.
     let parts = unsafe {
         libc::localtime_r(&raw const seconds, parts.as_mut_ptr());
         parts.assume_init()

@@ -38,11 +38,11 @@ pub fn is_open(fd: RawFd) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
 }
 
-/// Takes a descriptor that was inherited under a number which the environment or the command line named. Makes it
-/// close-on-exec. An error where nothing is open there, or where it is one of the standard three.
+/// Takes a descriptor that was inherited under a number which the environment or the command line named.
+/// Makes it close-on-exec. An error where nothing is open there, or where it is one of the standard three.
 ///
-/// The caller must take each number once only, before it opens anything itself: what is at that number is then what
-/// the parent left there.
+/// The caller must take each number once only, before it opens anything itself: what is at that number is
+/// then what the parent left there.
 pub fn adopt_descriptor(fd: RawFd) -> io::Result<OwnedFd> {
     if fd <= 2 || !is_open(fd) {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
@@ -56,8 +56,8 @@ pub fn adopt_descriptor(fd: RawFd) -> io::Result<OwnedFd> {
 
 /// Closes a descriptor by number in a forked child which never returns to the code that owns it.
 pub fn close_descriptor(fd: RawFd) {
-    // SAFETY: only called between a fork and the end of the child, for descriptors whose owners live in frames which
-    // the child never goes back to: no one uses or closes the number again.
+    // SAFETY: only called between a fork and the end of the child, for descriptors whose owners live in
+    // frames which the child never goes back to: no one uses or closes the number again.
     unsafe {
         libc::close(fd);
     }

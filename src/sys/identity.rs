@@ -69,8 +69,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Becomes it, for good: supplementary groups first, then the group, then the user, as each needs the rights
-    /// that the next gives up.
+    /// Becomes it, for good: supplementary groups first, then the group, then the user, as each needs the
+    /// rights that the next gives up.
     pub fn assume(&self) -> io::Result<()> {
         if let Some(gid) = self.gid {
             let gid = Gid::from_raw(gid);

@@ -1,4 +1,5 @@
-//! [`SharedMemory`]: zeroed memory that a process shares with the children it forks, and over an exec with itself.
+//! [`SharedMemory`]: zeroed memory that a process shares with the children it forks, and over an exec with
+//! itself.
 
 use std::fs::File;
 use std::io;
@@ -19,7 +20,8 @@ pub struct SharedMemory {
     file: OwnedFd,
 }
 
-// SAFETY: the mapping belongs to the process, not to a thread, and is only handed out as atomics (`as_atomics`).
+// SAFETY: the mapping belongs to the process, not to a thread, and is only handed out as atomics
+// (`as_atomics`).
 unsafe impl Send for SharedMemory {}
 // SAFETY: as above.
 unsafe impl Sync for SharedMemory {}
@@ -45,8 +47,8 @@ impl SharedMemory {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         };
         let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing. The file is a memfd of that
-        // length which no one shrinks, so that no access faults.
+        // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing. The file is a memfd of
+        // that length which no one shrinks, so that no access faults.
         let address = unsafe { mmap(None, length, rights, MapFlags::MAP_SHARED, &file, 0) };
         let address = address.map_err(to_io)?;
         Ok(Self { address, bytes, file })
@@ -65,8 +67,8 @@ impl SharedMemory {
     /// The whole of it as words which any process may change at any time.
     pub fn words(&self) -> &[std::sync::atomic::AtomicU64] {
         let count = self.bytes / size_of::<u64>();
-        // SAFETY: the mapping is page-aligned, `count` words lie inside it, it lives as long as `self`, and atomics
-        // are sound whatever bits other processes put there.
+        // SAFETY: the mapping is page-aligned, `count` words lie inside it, it lives as long as `self`, and
+        // atomics are sound whatever bits other processes put there.
         unsafe { std::slice::from_raw_parts(self.address.cast().as_ptr(), count) }
     }
 }

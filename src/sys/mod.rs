@@ -1,5 +1,5 @@
-//! The kernel's calls that the standard library does not have, behind safe functions. The only `unsafe` of the root
-//! package lives below here; what a call is used for is its caller's business.
+//! The kernel's calls that the standard library does not have, behind safe functions. The only `unsafe` of
+//! the root package lives below here; what a call is used for is its caller's business.
 
 mod clock;
 mod descriptors;

@@ -8,8 +8,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::to_io;
 
-/// Waits until one of `descriptors` can be read (or is at its end), at most `timeout`; `None`: for ever. Gives which
-/// ones. A signal ends the wait early, with none.
+/// Waits until one of `descriptors` can be read (or is at its end), at most `timeout`; `None`: for ever.
+/// Gives which ones. A signal ends the wait early, with none.
 pub fn wait_readable(descriptors: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
     let mut polled: Vec<PollFd<'_>> = descriptors
         .iter()
@@ -31,14 +31,16 @@ fn to_timeout(timeout: Option<Duration>) -> PollTimeout {
     PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)
 }
 
-/// Watches a listening socket that several processes share: a new connection wakes one or some of those who wait, not
-/// all (EPOLLEXCLUSIVE, level-triggered). `poll_fd` is an epoll descriptor, such as mio's `Poll`; events carry `token`.
+/// Watches a listening socket that several processes share: a new connection wakes one or some of those who
+/// wait, not all (EPOLLEXCLUSIVE, level-triggered). `poll_fd` is an epoll descriptor, such as mio's `Poll`;
+/// events carry `token`.
 pub fn epoll_exclusive(poll_fd: RawFd, listener_fd: RawFd, token: u64) -> io::Result<()> {
     let mut event = libc::epoll_event {
         events: (libc::EPOLLIN | libc::EPOLLEXCLUSIVE) as u32,
         u64: token,
     };
-    // SAFETY: `event` is a live local which the kernel only reads; bad descriptors are an error, not a hazard.
+    // SAFETY: `event` is a live local which the kernel only reads; bad descriptors are an error, not a
+    // hazard.
     let result = unsafe { libc::epoll_ctl(poll_fd, libc::EPOLL_CTL_ADD, listener_fd, &raw mut event) };
     if result < 0 {
         return Err(io::Error::last_os_error());

@@ -27,11 +27,12 @@ pub enum Fork {
     Child,
 }
 
-/// Forks. To be called where this process has one thread only, or where every other thread may vanish from the child
-/// without harm (an application's threads, which CPython's own fork treats alike).
+/// Forks. To be called where this process has one thread only, or where every other thread may vanish from
+/// the child without harm (an application's threads, which CPython's own fork treats alike).
 pub fn fork() -> io::Result<Fork> {
-    // SAFETY: glibc's fork keeps its own locks (malloc, stdio) usable in the child. Locks of this program are free:
-    // master and mold are single-threaded in Rust, and the runtime brackets the fork for the interpreter's.
+    // SAFETY: glibc's fork keeps its own locks (malloc, stdio) usable in the child. Locks of this program are
+    // free: master and mold are single-threaded in Rust, and the runtime brackets the fork for the
+    // interpreter's.
     match unsafe { unistd::fork() }.map_err(to_io)? {
         ForkResult::Parent { child } => Ok(Fork::Parent(child.as_raw())),
         ForkResult::Child => Ok(Fork::Child),
@@ -163,7 +164,8 @@ pub fn replace_program(
     unistd::execve(&path, &arguments?, &environment?).map_err(to_io)
 }
 
-/// Sets or removes a variable of this process's environment. Only while no other thread of the process may look.
+/// Sets or removes a variable of this process's environment. Only while no other thread of the process may
+/// look.
 pub fn set_environment(name: &str, value: Option<&OsStr>) {
     // What the standard library would panic at.
     if name.is_empty() || name.contains(['=', '\0']) {

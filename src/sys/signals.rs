@@ -1,9 +1,9 @@
 //! Signals, as each kind of process takes them.
 //!
-//! The master reads them from a descriptor and has them blocked all its life, also over an exec, so that none is lost
-//! and none comes twice. Molds and workers have handlers, not masks and not SIG_IGN: both would be inherited by the
-//! programs which an application starts. A process that the application forks keeps the handlers but is not the
-//! one they were installed for: there a signal does what it does by default.
+//! The master reads them from a descriptor and has them blocked all its life, also over an exec, so that none
+//! is lost and none comes twice. Molds and workers have handlers, not masks and not SIG_IGN: both would be
+//! inherited by the programs which an application starts. A process that the application forks keeps the
+//! handlers but is not the one they were installed for: there a signal does what it does by default.
 
 use std::io;
 use std::os::fd::{IntoRawFd, OwnedFd};
@@ -70,11 +70,13 @@ pub struct MasterSignals {
 }
 
 impl MasterSignals {
-    /// Blocks the signals that a master understands and SIGCHLD, and gives the descriptor which they are read from.
+    /// Blocks the signals that a master understands and SIGCHLD, and gives the descriptor which they are read
+    /// from.
     pub fn open() -> io::Result<Self> {
         let mut watched: SigSet = COMMANDS.into_iter().collect();
         watched.add(Signal::SIGCHLD);
-        // `nohup` and careless parents leave some ignored; an ignored SIGCHLD would make children vanish unreaped.
+        // `nohup` and careless parents leave some ignored; an ignored SIGCHLD would make children vanish
+        // unreaped.
         for signal in &watched {
             set_action(signal, SigHandler::SigDfl)?;
         }
@@ -92,7 +94,8 @@ impl MasterSignals {
         Signal::try_from(info.ssi_signo as i32).ok()
     }
 
-    /// What children are to restore: what was blocked before, without what a re-executed master had left blocked.
+    /// What children are to restore: what was blocked before, without what a re-executed master had left
+    /// blocked.
     pub fn children_mask(&self) -> SignalMask {
         let mut mask = self.before.0;
         for signal in COMMANDS {
@@ -129,8 +132,8 @@ pub fn ignore_commands() -> io::Result<()> {
     Ok(())
 }
 
-/// Takes signals as a worker: those that ask it something write their number into the returned pipe (non-blocking),
-/// the others do nothing.
+/// Takes signals as a worker: those that ask it something write their number into the returned pipe
+/// (non-blocking), the others do nothing.
 pub fn take_worker_signals() -> io::Result<OwnedFd> {
     let (read, write) = pipe()?;
     // The write end stays open as long as the process: a handler may run at any time.
@@ -139,7 +142,8 @@ pub fn take_worker_signals() -> io::Result<OwnedFd> {
     Ok(read)
 }
 
-/// Installs the handlers of [`take_worker_signals`] again, over what an application installed while it was loaded.
+/// Installs the handlers of [`take_worker_signals`] again, over what an application installed while it was
+/// loaded.
 pub fn renew_worker_signals() -> io::Result<()> {
     ignore_commands()?;
     for signal in WORKER_COMMANDS {
@@ -148,9 +152,9 @@ pub fn renew_worker_signals() -> io::Result<()> {
     Ok(())
 }
 
-/// Takes signals as a process without a master. Like a worker's; and the second INT or TERM becomes a QUIT, `mercy`
-/// seconds after the first (or one after the second) the process ends whatever it is doing, HUP and USR2 ask it to
-/// leave and be started anew ([`restart_was_asked`]).
+/// Takes signals as a process without a master. Like a worker's; and the second INT or TERM becomes a QUIT,
+/// `mercy` seconds after the first (or one after the second) the process ends whatever it is doing, HUP and
+/// USR2 ask it to leave and be started anew ([`restart_was_asked`]).
 pub fn take_single_signals(mercy: u32) -> io::Result<OwnedFd> {
     let read = take_worker_signals()?;
     MERCY.store(mercy, Ordering::Relaxed);
@@ -160,7 +164,8 @@ pub fn take_single_signals(mercy: u32) -> io::Result<OwnedFd> {
     Ok(read)
 }
 
-/// Installs the handlers of [`take_single_signals`] again, over what an application installed while it was loaded.
+/// Installs the handlers of [`take_single_signals`] again, over what an application installed while it was
+/// loaded.
 pub fn renew_single_signals() -> io::Result<()> {
     renew_worker_signals()?;
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
@@ -179,8 +184,8 @@ pub fn restart_was_asked() -> bool {
 
 fn set_action(signal: Signal, handler: SigHandler) -> io::Result<()> {
     let action = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
-    // SAFETY: the handlers below call nothing but async-signal-safe functions (write, getpid, sigaction, raise, alarm,
-    // _exit), touch atomics only and keep errno.
+    // SAFETY: the handlers below call nothing but async-signal-safe functions (write, getpid, sigaction,
+    // raise, alarm, _exit), touch atomics only and keep errno.
     unsafe { sigaction(signal, &action) }.map(drop).map_err(to_io)
 }
 
@@ -191,8 +196,8 @@ fn in_owner(signal: c_int, handle: impl FnOnce()) {
     if unsafe { libc::getpid() } == OWNER.load(Ordering::Relaxed) {
         handle();
     } else {
-        // SAFETY: both are async-signal-safe. The signal is blocked while its handler runs and takes its default
-        // effect when this returns.
+        // SAFETY: both are async-signal-safe. The signal is blocked while its handler runs and takes its
+        // default effect when this returns.
         unsafe {
             libc::signal(signal, libc::SIG_DFL);
             libc::raise(signal);

@@ -8,8 +8,8 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, 
 
 use super::to_io;
 
-/// Two connected sockets that keep the bounds of messages (SOCK_SEQPACKET), close-on-exec. Each message arrives whole
-/// or not at all, also when several processes share an end.
+/// Two connected sockets that keep the bounds of messages (SOCK_SEQPACKET), close-on-exec. Each message
+/// arrives whole or not at all, also when several processes share an end.
 pub fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     socketpair(
         AddressFamily::Unix,
@@ -20,8 +20,8 @@ pub fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     .map_err(to_io)
 }
 
-/// Keeps new connections of a listening TCP socket from being accepted until the client has sent something, for so
-/// many seconds (TCP_DEFER_ACCEPT): one wake-up less for each.
+/// Keeps new connections of a listening TCP socket from being accepted until the client has sent something,
+/// for so many seconds (TCP_DEFER_ACCEPT): one wake-up less for each.
 pub fn defer_accept(fd: BorrowedFd<'_>, seconds: u32) -> io::Result<()> {
     let seconds = seconds as libc::c_int;
     // SAFETY: pointer and length are those of a live local integer, which the option wants.
@@ -40,8 +40,8 @@ pub fn defer_accept(fd: BorrowedFd<'_>, seconds: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends one message without waiting; `WouldBlock` where the other end has stopped reading, `BrokenPipe` where it is
-/// gone.
+/// Sends one message without waiting; `WouldBlock` where the other end has stopped reading, `BrokenPipe`
+/// where it is gone.
 pub fn send_message(fd: BorrowedFd<'_>, message: &[u8]) -> io::Result<()> {
     loop {
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;

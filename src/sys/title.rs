@@ -4,8 +4,8 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 
-/// The memory where the kernel looks for the command line: the arguments' and, behind it, the environment's of the
-/// time when the program was started.
+/// The memory where the kernel looks for the command line: the arguments' and, behind it, the environment's
+/// of the time when the program was started.
 #[derive(Clone, Copy, Debug)]
 pub struct ProcessTitle {
     start: usize,
@@ -14,8 +14,8 @@ pub struct ProcessTitle {
 
 impl ProcessTitle {
     /// Takes the memory over. Moves the environment out of it first, and gives the arguments, since
-    /// [`std::env::args_os`] is of no use from then on. Once, early, while the process has one thread. `None` where
-    /// `/proc` does not tell where the memory is.
+    /// [`std::env::args_os`] is of no use from then on. Once, early, while the process has one thread. `None`
+    /// where `/proc` does not tell where the memory is.
     pub fn take() -> Option<Self> {
         let stat = fs::read_to_string("/proc/self/stat").ok()?;
         let (start, bytes) = title_area(&stat)?;
@@ -32,9 +32,9 @@ impl ProcessTitle {
     pub fn set(&self, title: &str) {
         let shown = title.len().min(self.bytes - 1);
         let start = std::ptr::with_exposed_provenance_mut::<u8>(self.start);
-        // SAFETY: `start..start + bytes` is the initial stack's strings, writable all the process's life; `take` moved
-        // the environment away and by its contract nobody reads the arguments there any more. `shown` is less
-        // than `bytes`, so that a NUL ends the title.
+        // SAFETY: `start..start + bytes` is the initial stack's strings, writable all the process's life;
+        // `take` moved the environment away and by its contract nobody reads the arguments there any more.
+        // `shown` is less than `bytes`, so that a NUL ends the title.
         unsafe {
             std::ptr::copy_nonoverlapping(title.as_ptr(), start, shown);
             std::ptr::write_bytes(start.add(shown), 0, self.bytes - shown);
@@ -42,7 +42,8 @@ impl ProcessTitle {
     }
 }
 
-/// Where arguments and environment lie, from `/proc/self/stat` (proc_pid_stat(5), fields 48 to 51): start and length.
+/// Where arguments and environment lie, from `/proc/self/stat` (proc_pid_stat(5), fields 48 to 51): start and
+/// length.
 fn title_area(stat: &str) -> Option<(usize, usize)> {
     // The second field is the name in brackets and may hold blanks and brackets itself.
     let (_, rest) = stat.rsplit_once(')')?;

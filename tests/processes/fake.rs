@@ -1,9 +1,11 @@
-//! uwrs without Python: the process model of the real program around an "application" which is a text file, and a loop
-//! which answers one request at a time. `tests/processes` starts it and does to it what operators do.
+//! uwrs without Python: the process model of the real program around an "application" which is a text file,
+//! and a loop which answers one request at a time. `tests/processes` starts it and does to it what operators
+//! do.
 //!
-//! Its configuration is a file of `name = value` lines named by `--config`. The application (`app = FILE`) is a line:
-//! `version WORD` (what it answers), `raise`, `exit N`, `abort`, `hang`, `crash-worker`, `return-at-once`.
-//! Paths: `/` says `WORD worker=N pid=P generation=G`; `/sleep/MS` takes its time; `/abort` kills the worker.
+//! Its configuration is a file of `name = value` lines named by `--config`. The application (`app = FILE`) is
+//! a line: `version WORD` (what it answers), `raise`, `exit N`, `abort`, `hang`, `crash-worker`,
+//! `return-at-once`. Paths: `/` says `WORD worker=N pid=P generation=G`; `/sleep/MS` takes its time; `/abort`
+//! kills the worker.
 
 use std::fs;
 use std::io::{Read, Write};

@@ -1,4 +1,5 @@
-//! The process model as operators meet it: real processes, real signals, real sockets, an application that is no Python.
+//! The process model as operators meet it: real processes, real signals, real sockets, an application that is
+//! no Python.
 
 mod site;
 
@@ -663,7 +664,8 @@ fn each_process_has_the_descriptors_it_needs_and_no_others() {
     eventually("the old ones leave", || {
         (server.children().len() == 3).then_some(())
     });
-    // What any program gets that is started here: standard input, output, the log, and what the tests' caller left open.
+    // What any program gets that is started here: standard input, output, the log, and what the tests' caller
+    // left open.
     let log = fs::File::options()
         .append(true)
         .open(server.site.path("log"))

@@ -1,5 +1,5 @@
-//! A site to serve and a server that serves it: a directory with a configuration, an application and a log; the program
-//! `fake` started on it; and what an operator and a client can do to it.
+//! A site to serve and a server that serves it: a directory with a configuration, an application and a log;
+//! the program `fake` started on it; and what an operator and a client can do to it.
 
 use std::fs;
 use std::io::{self, Read, Write};

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 /// Who lived as long as this is forgiven everything.
 const GROWN_UP: Duration = Duration::from_secs(10);
-/// Who did not live as long as this died at once: the next one waits longer. In between nothing changes: a worker that
-/// is killed now and then is replaced without delay, and one that lives a second cannot make the master spin.
+/// Who did not live as long as this died at once: the next one waits longer. In between nothing changes: a
+/// worker that is killed now and then is replaced without delay, and one that lives a second cannot make the
+/// master spin.
 const AT_ONCE: Duration = Duration::from_secs(1);
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);

@@ -1,5 +1,5 @@
-//! [`Generation`]: one loading of the application, the mold it lives in and the seats of its workers. Who asks for what
-//! when is the supervisor's business.
+//! [`Generation`]: one loading of the application, the mold it lives in and the seats of its workers. Who
+//! asks for what when is the supervisor's business.
 
 use std::time::{Duration, Instant};
 

@@ -125,7 +125,8 @@ pub(crate) enum Input {
         pid: Pid,
         /// Of what.
         ending: Ending,
-        /// What it had done, behind `worker 2 (pid 7) was killed by SIGSEGV`: ` after 12 requests, while serving …`.
+        /// What it had done, behind `worker 2 (pid 7) was killed by SIGSEGV`: ` after 12 requests, while
+        /// serving …`.
         work: String,
     },
     /// An operator's wish.

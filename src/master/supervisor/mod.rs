@@ -1,12 +1,12 @@
-//! [`Supervisor`]: what the master decides, as a state machine. Inputs in (what happened, and when), outputs out (what to
-//! do about it). Processes, sockets, clocks and logs are the master's business.
+//! [`Supervisor`]: what the master decides, as a state machine. Inputs in (what happened, and when), outputs
+//! out (what to do about it). Processes, sockets, clocks and logs are the master's business.
 //!
-//! At most two generations live here. `current` serves. `next` is being prepared: at the start, on reload and after a
-//! re-execution alike; when all its workers are ready it becomes `current` and the former's processes leave. Until
-//! then nothing of `current` is touched, so that a broken deploy costs nothing.
+//! At most two generations live here. `current` serves. `next` is being prepared: at the start, on reload and
+//! after a re-execution alike; when all its workers are ready it becomes `current` and the former's processes
+//! leave. Until then nothing of `current` is touched, so that a broken deploy costs nothing.
 //!
-//! Each file takes part of the inputs: [`molds`], [`workers`], [`commands`]; [`generations`] has the steps from one
-//! to the next, [`deadlines`] what follows from the state and the clock.
+//! Each file takes part of the inputs: [`molds`], [`workers`], [`commands`]; [`generations`] has the steps
+//! from one to the next, [`deadlines`] what follows from the state and the clock.
 
 mod backoff;
 mod commands;
@@ -50,7 +50,8 @@ const HURRIED_MERCY: Duration = Duration::from_secs(1);
 const BOOT_FAILURES: u32 = 5;
 /// How long the program at our path may take to look at our configuration.
 const PREFLIGHT_LIMIT: Duration = Duration::from_secs(30);
-/// Stop signals closer together than this are one: what is sent to a process and to its whole group comes twice.
+/// Stop signals closer together than this are one: what is sent to a process and to its whole group comes
+/// twice.
 const SAME_STOP: Duration = Duration::from_millis(100);
 
 /// Where the server as a whole is.
@@ -96,8 +97,8 @@ struct Forgotten {
     slot: SlotIndex,
 }
 
-/// The state machine. Every call of [`Supervisor::handle`] may leave outputs, which are to be taken and carried out
-/// in order.
+/// The state machine. Every call of [`Supervisor::handle`] may leave outputs, which are to be taken and
+/// carried out in order.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     phase: Phase,
@@ -140,8 +141,8 @@ impl Supervisor {
         }
     }
 
-    /// Starts the first generation, or, after [`Supervisor::adopt`], the next. An error only there: what was adopted then
-    /// goes on.
+    /// Starts the first generation, or, after [`Supervisor::adopt`], the next. An error only there: what was
+    /// adopted then goes on.
     pub(crate) fn start(&mut self, settings: Result<Settings, String>, now: Instant) {
         self.reload = Reload::Reading;
         if self.current.is_some() {

@@ -1,5 +1,5 @@
-//! The supervisor against a world of processes that exist only here: tables of what operators see, and random lives with
-//! invariants.
+//! The supervisor against a world of processes that exist only here: tables of what operators see, and random
+//! lives with invariants.
 
 use std::collections::BTreeMap;
 
