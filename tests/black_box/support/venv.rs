@@ -5,7 +5,8 @@ use std::process::Command;
 
 /// The virtualenv with Django and Flask. `None`, said aloud, where the tests run without one.
 pub(crate) fn frameworks() -> Option<PathBuf> {
-    let home = std::env::var_os("UWRS_TEST_VENV").map(PathBuf::from);
+    let home = std::env::var_os("UWRS_TEST_VENV").filter(|home| !home.is_empty());
+    let home = home.map(PathBuf::from);
     if home.is_none() {
         super::skip("UWRS_TEST_VENV names no virtualenv with the frameworks (tests/run makes one)");
     }
