@@ -84,7 +84,8 @@ pub enum ReplyBody {
 
 /// What gives a body piece by piece. Dropping it is how the one who made it learns that no more is wanted.
 pub trait BodySource: Send {
-    /// The next piece. Called on the loop's thread whenever the client's window has room.
+    /// The next piece. Called whenever the client's window has room, on the loop's thread or any other that runs
+    /// applications.
     fn pull(&mut self) -> Pull;
 }
 

@@ -56,6 +56,15 @@ pub(crate) fn enter_worker(py: Python<'_>, facts: WorkerFacts) {
     }
 }
 
+/// Names the calling thread of Python's, as `threading` shows it: `uwrsWorker1Core0`.
+pub(crate) fn name_thread(py: Python<'_>, core: usize) -> PyResult<()> {
+    let thread = py.import("threading")?.call_method0("current_thread")?;
+    thread.setattr(
+        "name",
+        format!("uwrsWorker{}Core{core}", WORKER.load(Ordering::Relaxed)),
+    )
+}
+
 /// `uwsgi.version`, `environ["uwsgi.version"]`: bytes, as uWSGI has it on Python 3.
 pub(crate) fn version(py: Python<'_>) -> Bound<'_, PyBytes> {
     PyBytes::new(py, VERSION.as_bytes())

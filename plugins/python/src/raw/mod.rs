@@ -6,6 +6,9 @@ mod attach;
 mod launch;
 mod object;
 
-pub(crate) use attach::{after_fork_in_child, after_fork_in_parent, before_fork, park, with_interpreter};
+pub(crate) use attach::{
+    after_fork_in_child, after_fork_in_parent, before_fork, discard, drop_discarded, enter_thread,
+    leave_thread, park, unpark, with_interpreter,
+};
 pub(crate) use launch::{Launch, launch};
 pub(crate) use object::{insert_or_existing, latin1, latin1_bytes, reference_count};

@@ -93,9 +93,11 @@ impl AsRef<[u8]> for Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        // Not left to pyo3's list of things to drop later: an idle worker would keep a large answer until its next
-        // request.
-        raw::with_interpreter(|_py| drop(self.0.take()));
+        // Written by a thread that need not hold the interpreter, and must not wait for it amidst its writing. Not left
+        // to pyo3's list of things to drop later: an idle worker would keep a large answer until its next request.
+        if let Some(bytes) = self.0.take() {
+            raw::discard(bytes);
+        }
     }
 }
 

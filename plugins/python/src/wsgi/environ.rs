@@ -42,6 +42,16 @@ impl EnvironBuilder {
         })
     }
 
+    /// One that makes the same environs, with caches of its own.
+    pub(super) fn copy(&self, py: Python<'_>) -> PyResult<Self> {
+        Ok(Self {
+            template: self.template.bind(py).copy()?.unbind(),
+            names: FieldNames::new(py),
+            texts: Texts::new(),
+            connections: Connections::new(),
+        })
+    }
+
     /// The environ of one request.
     pub(super) fn build<'py>(
         &mut self,

@@ -1,8 +1,9 @@
 //! WSGI: from an [`Exchange`] to a call of the application, and from what it returns to a reply. PEP 3333 is the
 //! contract.
 //!
-//! The application runs on the calling thread. What it answers leaves whole where it is whole, and piece by piece,
-//! pulled by the server, where it is an iterator.
+//! The application runs on the calling thread, and every thread has a gateway of its own: only the mounts and the
+//! applications are shared. What is answered leaves whole where it is whole, and piece by piece, pulled by the server,
+//! where it is an iterator.
 
 mod answer;
 mod body;
@@ -15,12 +16,13 @@ mod start_response;
 mod stream;
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use pyo3::prelude::*;
 use uwrs_api::{BodyMode, Exchange, Gateway};
 
 use crate::mounts::{Mounts, Place};
-use crate::{Settings, raw};
+use crate::{Settings, failure, raw, uwsgi_module};
 
 use environ::{EnvironBuilder, Facts};
 use response::Delivery;
@@ -28,7 +30,7 @@ use start_response::Starters;
 
 /// What answers requests with WSGI applications.
 pub(crate) struct WsgiGateway {
-    mounts: Mounts<Py<PyAny>>,
+    mounts: Arc<Mounts<Py<PyAny>>>,
     environ: RefCell<EnvironBuilder>,
     starters: RefCell<Starters>,
 }
@@ -40,9 +42,17 @@ impl WsgiGateway {
         let starter = starters.take(py)?;
         starters.put_back(py, starter);
         Ok(Self {
-            mounts,
+            mounts: Arc::new(mounts),
             environ: RefCell::new(EnvironBuilder::new(py, settings)?),
             starters: RefCell::new(starters),
+        })
+    }
+
+    fn copy(&self, py: Python<'_>) -> PyResult<Self> {
+        Ok(Self {
+            mounts: Arc::clone(&self.mounts),
+            environ: RefCell::new(self.environ.borrow().copy(py)?),
+            starters: RefCell::new(Starters::default()),
         })
     }
 
@@ -107,7 +117,35 @@ impl Gateway for WsgiGateway {
         raw::with_interpreter(|py| self.answer(py, exchange));
     }
 
+    fn rouse(&self) {
+        raw::unpark();
+    }
+
     fn rest(&self) {
+        raw::drop_discarded();
         raw::park();
+    }
+
+    fn sibling(&self) -> Option<Box<dyn Gateway>> {
+        let copy = raw::with_interpreter(|py| {
+            self.copy(py).inspect_err(|error| {
+                log::error!("one more thread: {}", failure::traceback(py, error));
+            })
+        });
+        Some(Box::new(copy.ok()?))
+    }
+
+    fn enter_thread(&self, core: usize) {
+        raw::enter_thread();
+        raw::with_interpreter(|py| {
+            if let Err(error) = uwsgi_module::name_thread(py, core) {
+                log::debug!("the name of thread {core}: {}", failure::traceback(py, &error));
+            }
+        });
+    }
+
+    fn leave_thread(&self) {
+        raw::drop_discarded();
+        raw::leave_thread();
     }
 }

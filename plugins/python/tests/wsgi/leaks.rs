@@ -94,7 +94,7 @@ fn threads_of_the_application_run_while_the_loop_rests() {
 }
 
 #[test]
-fn a_large_answer_is_given_back_at_once_also_where_nothing_holds_the_interpreter() {
+fn a_large_answer_that_is_sent_without_the_interpreter_is_given_back_before_the_thread_waits() {
     support::with_server(crate::settings, |server| {
         let mark = std::env::temp_dir().join(format!("uwrs-large-{}", std::process::id()));
         std::fs::write(&mark, "").expect("a mark");
@@ -104,6 +104,7 @@ fn a_large_answer_is_given_back_at_once_also_where_nothing_holds_the_interpreter
         server.gateway.rest();
         assert!(mark.exists(), "the answer is on its way");
         drop(mailbox.take());
+        server.gateway.rest();
         assert!(!mark.exists(), "the answer has been given back");
     });
 }
