@@ -1,9 +1,9 @@
 //! The scoreboard: shared memory, one slot a process, written by workers in a few nanoseconds and read by the
 //! master without ever waiting for one. What the numbers are used for is their readers' business.
 //!
-//! A slot has one writer at a time: the worker whose it is, on the thread of its loop. All memory is atomics,
-//! so that whatever a dying worker leaves behind can be read; the request line is guarded by a sequence
-//! counter.
+//! A slot has one writer at a time: the worker whose it is, on the thread that has its loop. All memory is
+//! atomics, so that whatever a dying worker leaves behind can be read; the request line is guarded by a
+//! sequence counter.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -175,7 +175,7 @@ pub struct Occupant {
     pub generation: u64,
 }
 
-/// A worker's own slot, to write to. On the thread of its loop only.
+/// A worker's own slot, to write to. On the thread that has its loop only.
 #[derive(Clone, Debug)]
 pub struct Slot {
     board: Arc<Scoreboard>,

@@ -34,6 +34,11 @@ impl Clock {
         self.now
     }
 
+    /// Someone else has read the time, `now`, or a little earlier than the last update: it does not go back.
+    pub(crate) fn set(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
     /// The time of the last update.
     pub(crate) fn now(&self) -> Instant {
         self.now

@@ -5,7 +5,6 @@
 //! what waits to be sent, so there is nothing to remember to wake.
 
 use std::io::{self, ErrorKind};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use uwrs_api::{
 };
 
 use super::body::BodyCollector;
+use super::dispatch::Pulled;
 use super::exchange::Record;
 use super::services::Services;
 use super::stream::Stream;
@@ -37,6 +37,8 @@ pub(crate) struct Readiness {
     pub(crate) writable: bool,
     /// The peer will send no more; a read will say so once everything is read.
     pub(crate) read_closed: bool,
+    /// The peer is gone for good: nothing that is sent reaches it.
+    pub(crate) hung_up: bool,
 }
 
 /// What the connection is doing.
@@ -51,14 +53,19 @@ enum Phase {
     /// The gateway has the exchange and has not answered.
     Handling { record: Record },
     /// The answer's head is out, its body is being pulled.
-    Answering {
-        record: Record,
-        source: Box<dyn BodySource>,
-    },
+    Answering { record: Record, source: Source },
     /// Everything is said: once it is sent, the connection is over.
     Closing { farewell: Farewell },
     /// Everything is sent; what the client still sends is thrown away until it stops.
     Lingering,
+}
+
+/// Where the rest of an answer's body comes from.
+enum Source {
+    /// To be asked for the next piece.
+    Here(Box<dyn BodySource>),
+    /// It has been asked, elsewhere.
+    Away,
 }
 
 /// How a connection ends.
@@ -66,6 +73,8 @@ enum Phase {
 enum Farewell {
     /// At once: the client has said everything as well.
     Prompt,
+    /// At once, whatever still waits to be sent, and so that the client notices.
+    Reset,
     /// After listening to the rest of what the client has to say. Closing while its bytes arrive would reset the
     /// connection and could destroy the answer on its way (RFC 9112 §9.6).
     Linger,
@@ -78,6 +87,8 @@ pub(crate) enum Verdict {
     Wait,
     /// It has more to do but has had its share of this turn.
     Again,
+    /// Its client has more to say than there is room for at present.
+    Held,
     /// It is over.
     Close,
 }
@@ -88,6 +99,8 @@ enum Step {
     More,
     /// Nothing can be done before something happens.
     Stuck,
+    /// Nothing should be done before there is room for another request.
+    Held,
     /// It is over.
     Over,
 }
@@ -107,6 +120,8 @@ pub(crate) struct Connection {
     since: Instant,
     /// Exchanges answered.
     served: u64,
+    /// It is not read from until there is room for another request.
+    is_held: bool,
 }
 
 impl Connection {
@@ -127,12 +142,14 @@ impl Connection {
                 readable: true,
                 writable: true,
                 read_closed: false,
+                hung_up: false,
             },
             phase: Phase::Reading,
             backlog: Vec::new(),
             outbound: Outbound::default(),
             since: now,
             served: 0,
+            is_held: false,
         }
     }
 
@@ -143,16 +160,28 @@ impl Connection {
 
     /// Does as much as can be done now, within a turn's share.
     pub(crate) fn advance(&mut self, services: &mut Services) -> Verdict {
-        // An idle connection owns no memory for answers: it borrows it while it has something to say.
-        if self.outbound.is_empty() {
+        self.with_memory(services, Self::take_steps)
+    }
+
+    /// An idle connection owns no memory for answers: it borrows it while it has something to say.
+    fn with_memory<R>(
+        &mut self,
+        services: &mut Services,
+        work: impl FnOnce(&mut Self, &mut Services) -> R,
+    ) -> R {
+        let borrows = self.outbound.is_empty();
+        if borrows {
             std::mem::swap(&mut self.outbound, &mut services.spare);
         }
-        let verdict = self.take_steps(services);
+        let result = work(self, services);
         if self.outbound.is_empty() {
-            std::mem::swap(&mut self.outbound, &mut services.spare);
-            services.spare.reset(SPARE_BYTES);
+            let memory = std::mem::take(&mut self.outbound);
+            if borrows {
+                services.spare = memory;
+                services.spare.reset(SPARE_BYTES);
+            }
         }
-        verdict
+        result
     }
 
     fn take_steps(&mut self, services: &mut Services) -> Verdict {
@@ -160,17 +189,63 @@ impl Connection {
             match self.step(services) {
                 Step::More => {}
                 Step::Stuck => return Verdict::Wait,
+                Step::Held if std::mem::replace(&mut self.is_held, true) => return Verdict::Wait,
+                Step::Held => return Verdict::Held,
                 Step::Over => return Verdict::Close,
             }
         }
         Verdict::Again
     }
 
-    /// Takes a reply that came while the loop was elsewhere. A reply to another exchange is dropped: its client is
-    /// gone.
-    pub(crate) fn deliver(&mut self, id: ExchangeId, reply: Reply, services: &mut Services) {
-        if matches!(&self.phase, Phase::Handling { record } if record.id == id) {
-            self.answer(reply, services);
+    /// Is the gateway's answer to that exchange awaited here?
+    pub(crate) fn awaits_reply(&self, id: ExchangeId) -> bool {
+        matches!(&self.phase, Phase::Handling { record } if record.id == id)
+    }
+
+    /// Takes a reply that came while the loop was elsewhere, and goes on.
+    pub(crate) fn deliver(&mut self, reply: Reply, services: &mut Services) -> Verdict {
+        self.with_memory(services, |connection, services| {
+            connection.answer(reply, services);
+            connection.take_steps(services)
+        })
+    }
+
+    /// Is a piece of the answer to that exchange awaited here?
+    pub(crate) fn awaits_piece(&self, id: ExchangeId) -> bool {
+        matches!(&self.phase, Phase::Answering { record, source: Source::Away } if record.id == id)
+    }
+
+    /// Takes a piece of a body that was asked for elsewhere, and goes on.
+    pub(crate) fn take_piece(&mut self, pulled: Pulled, services: &mut Services) -> Verdict {
+        let phase = std::mem::replace(&mut self.phase, Phase::Reading);
+        let Phase::Answering { record, .. } = phase else {
+            self.phase = phase;
+            return Verdict::Wait;
+        };
+        self.with_memory(services, |connection, services| {
+            connection.go_on(record, pulled.piece, pulled.source, services);
+            connection.take_steps(services)
+        })
+    }
+
+    /// There is room for another request.
+    pub(crate) fn let_go_on(&mut self, now: Instant) {
+        self.is_held = false;
+        // It was not the client's fault.
+        self.since = now;
+    }
+
+    /// The connection is over. An answer that was under way goes no further.
+    pub(crate) fn abandon(self, services: &mut Services) {
+        let Phase::Answering { record, source } = self.phase else {
+            return;
+        };
+        services.slot.end(record.status, record.body_bytes);
+        services
+            .access_log
+            .record(&record, &self.info.peer, services.clock.now(), &services.slot);
+        if let Source::Here(source) = source {
+            services.dispatch.discard(source);
         }
     }
 
@@ -183,9 +258,19 @@ impl Connection {
             return Step::Over;
         }
         match &self.phase {
-            Phase::Answering { .. } if self.outbound.len() < HIGH_WATER => self.pull(services),
+            Phase::Answering { .. } if self.readiness.hung_up => Step::Over,
+            Phase::Answering {
+                source: Source::Here(_),
+                ..
+            } if self.outbound.len() < HIGH_WATER => self.pull(services),
             Phase::Handling { .. } | Phase::Answering { .. } => Step::Stuck,
             Phase::Lingering => self.discard(services),
+            Phase::Closing {
+                farewell: Farewell::Reset,
+            } => {
+                self.stream.reset_on_close();
+                Step::Over
+            }
             Phase::Closing { .. } if !self.outbound.is_empty() => Step::Stuck,
             Phase::Closing {
                 farewell: Farewell::Prompt,
@@ -210,6 +295,9 @@ impl Connection {
                 self.phase = Phase::Closing { farewell };
                 Step::More
             }
+            Phase::Reading | Phase::Collecting { .. } if self.has_input() && services.dispatch.is_full() => {
+                Step::Held
+            }
             Phase::Reading | Phase::Collecting { .. } => {
                 if !self.backlog.is_empty() && self.consume_backlog(services) {
                     return Step::More;
@@ -217,6 +305,11 @@ impl Connection {
                 self.receive(services)
             }
         }
+    }
+
+    /// Has the client said something that was not looked at, as far as is known?
+    fn has_input(&self) -> bool {
+        self.readiness.readable || !self.backlog.is_empty()
     }
 
     /// Writes what waits, as much as the socket takes.
@@ -383,9 +476,6 @@ impl Connection {
     fn handle(&mut self, request: Arc<Request>, body: Body, services: &mut Services) {
         let id = services.next_exchange(self.slot);
         let record = Record::new(id, request.clone(), services.now());
-        services
-            .slot
-            .begin(request.method(), request.target(), services.clock.shared());
         self.phase = Phase::Handling { record };
         let exchange = Exchange {
             request,
@@ -393,11 +483,9 @@ impl Connection {
             connection: self.info.clone(),
             responder: Responder::new(id, services.mailbox.clone()),
         };
-        // A panic drops the responder, which answers 500 in its stead.
-        if catch_unwind(AssertUnwindSafe(|| services.gateway.handle(exchange))).is_err() {
-            log::error!("the gateway panicked; its request is answered with 500");
+        if !services.answer(exchange) {
+            return;
         }
-        services.clock.update();
         while let Some(reply) = services.mailbox.take_one(id) {
             self.answer(reply, services);
         }
@@ -432,52 +520,71 @@ impl Connection {
             }
             ReplyBody::Source { first, rest } => {
                 self.send(first, &mut record);
-                self.phase = Phase::Answering { record, source: rest };
+                self.phase = Phase::Answering {
+                    record,
+                    source: Source::Here(rest),
+                };
             }
         }
     }
 
     /// Asks for the next piece of an answer's body.
     fn pull(&mut self, services: &mut Services) -> Step {
+        let phase = std::mem::replace(&mut self.phase, Phase::Reading);
         let Phase::Answering {
-            mut record,
-            mut source,
-        } = std::mem::replace(&mut self.phase, Phase::Reading)
+            record,
+            source: Source::Here(source),
+        } = phase
         else {
-            return Step::More;
+            self.phase = phase;
+            return Step::Stuck;
         };
         if !self.protocol.wants_reply_data() {
-            drop(source);
+            services.dispatch.discard(source);
             self.conclude(record, services);
             return Step::More;
         }
-        let pulled = catch_unwind(AssertUnwindSafe(|| source.pull())).unwrap_or_else(|_| {
-            log::error!("a response body panicked; its connection is cut");
-            Pull::Failed
-        });
-        match pulled {
-            Pull::Data(bytes) => {
-                self.send(bytes, &mut record);
-                self.phase = Phase::Answering { record, source };
-                Step::More
+        match services.dispatch.pull(record.id, source) {
+            Some((piece, source)) => self.go_on(record, piece, Some(source), services),
+            None => {
+                self.phase = Phase::Answering {
+                    record,
+                    source: Source::Away,
+                };
             }
-            Pull::End => {
+        }
+        Step::More
+    }
+
+    /// The next piece of an answer's body is here, and what gives the one after it.
+    fn go_on(
+        &mut self,
+        mut record: Record,
+        piece: Pull,
+        source: Option<Box<dyn BodySource>>,
+        services: &mut Services,
+    ) {
+        match (piece, source) {
+            (Pull::Data(bytes), Some(source)) => {
+                self.send(bytes, &mut record);
+                self.phase = Phase::Answering {
+                    record,
+                    source: Source::Here(source),
+                };
+            }
+            (Pull::End, source) => {
                 drop(source);
                 self.conclude(record, services);
-                Step::More
             }
-            Pull::Failed => {
+            (Pull::Failed | Pull::Data(_), source) => {
                 drop(source);
                 self.account(&record, services);
-                if self.protocol.is_end_hidden() {
-                    // What is out would look whole: a reset tells the client that it is not.
-                    self.stream.reset_on_close();
-                    return Step::Over;
-                }
-                self.phase = Phase::Closing {
-                    farewell: Farewell::Prompt,
+                // Where what is out would look whole, a reset tells the client that it is not.
+                let farewell = match self.protocol.is_end_hidden() {
+                    true => Farewell::Reset,
+                    false => Farewell::Prompt,
                 };
-                Step::More
+                self.phase = Phase::Closing { farewell };
             }
         }
     }
@@ -564,6 +671,9 @@ impl Connection {
     /// The wait that it is in: how long it may last, and what follows. `None`: no one waits for the client.
     fn deadline(&self, services: &Services, draining: bool) -> Option<(Duration, Expiry)> {
         let limits = &services.limits;
+        if self.is_held && self.outbound.is_empty() {
+            return None;
+        }
         if !self.outbound.is_empty() {
             return Some((
                 limits.send_timeout,

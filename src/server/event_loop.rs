@@ -1,7 +1,8 @@
 //! [`EventLoop`]: one epoll, the connections it watches, and a turn in which all that is ready is handled.
 //!
 //! The loop does not know who calls [`EventLoop::turn`]: a worker's main thread for ever, or some other loop that
-//! watches the poll's descriptor and calls in when it is readable.
+//! watches the poll's descriptor and calls in when it is readable. Threads that share it behind a lock wait without
+//! the lock: between [`EventLoop::begin_wait`] and [`EventLoop::end_wait`].
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -9,20 +10,21 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
-use uwrs_api::{ExchangeId, Gateway, Reply};
+use uwrs_api::{ExchangeId, Gateway, Reply, ReplyBody};
 
 use crate::config::Limits;
 use crate::logging::AccessLog;
 use crate::scoreboard::Slot;
-use crate::sys;
+use crate::sys::{self, EpollEvents};
 
 use super::connection::{Connection, Verdict};
+use super::dispatch::{Dispatch, Pulled, Work};
 use super::listener::Listener;
 use super::mailbox::Mailbox;
+use super::occurrence::Occurrence;
 use super::services::Services;
 
 /// Events taken from the kernel at once.
@@ -55,6 +57,15 @@ enum Admission {
     Closed,
 }
 
+/// Who has more requests than there is room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// The connection in that place.
+    Connection(usize),
+    /// Those who wait at that listener to be accepted.
+    Listener(usize),
+}
+
 /// A connection and the number that tells it from others that had its place.
 struct Entry {
     generation: u32,
@@ -72,12 +83,14 @@ pub struct EventLoop {
     foreigners: usize,
     /// Connections that have more to do and had their share of the last turn.
     ready: VecDeque<usize>,
+    /// Who comes next when there is room for requests: connections that are open and those that are not take turns.
+    held: VecDeque<Held>,
     services: Services,
     next_sweep: Instant,
 }
 
 impl EventLoop {
-    /// A loop that gives requests to `gateway`.
+    /// A loop that gives requests to `gateway`, on the thread that turns it.
     ///
     /// # Errors
     /// epoll or its waker could not be made (out of descriptors).
@@ -87,9 +100,32 @@ impl EventLoop {
         access_log: AccessLog,
         slot: Slot,
     ) -> io::Result<Self> {
+        Self::with_dispatch(Dispatch::Inline(gateway), limits, access_log, slot)
+    }
+
+    /// A loop whose work is taken off it by others, see [`EventLoop::take_work`]. At most `capacity` requests wait for
+    /// them; beyond that nothing is accepted and nothing is read.
+    ///
+    /// # Errors
+    /// As [`EventLoop::new`].
+    pub fn with_queue(
+        capacity: usize,
+        limits: Limits,
+        access_log: AccessLog,
+        slot: Slot,
+    ) -> io::Result<Self> {
+        Self::with_dispatch(Dispatch::queue(capacity), limits, access_log, slot)
+    }
+
+    fn with_dispatch(
+        dispatch: Dispatch,
+        limits: Limits,
+        access_log: AccessLog,
+        slot: Slot,
+    ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), MAILBOX)?));
-        let services = Services::new(gateway, mailbox, limits, access_log, slot);
+        let services = Services::new(dispatch, mailbox, limits, access_log, slot);
         Ok(Self {
             poll,
             events: Events::with_capacity(EVENTS),
@@ -99,6 +135,7 @@ impl EventLoop {
             generation: 0,
             foreigners: 0,
             ready: VecDeque::new(),
+            held: VecDeque::new(),
             next_sweep: services.now() + SWEEP,
             services,
         })
@@ -136,20 +173,79 @@ impl EventLoop {
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Vec<ForeignToken>> {
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         let polled = self.wait(&mut events, timeout);
-        self.services.clock.update();
-        let mut foreign = Vec::new();
-        if polled.is_ok() {
-            for event in &events {
-                foreign.extend(self.handle(event));
-            }
-        }
+        let foreign = match &polled {
+            Ok(()) => self.handle_all(events.iter().map(Occurrence::from)),
+            Err(_) => Vec::new(),
+        };
         self.events = events;
         polled?;
+        Ok(foreign)
+    }
+
+    /// Before a wait, of at most `timeout`, on the descriptor of epoll and without this loop: how long it may last.
+    pub fn begin_wait(&mut self, timeout: Option<Duration>) -> Option<Duration> {
+        let timeout = self.patience(timeout);
+        // A reply that was left in the meantime is looked at without waiting for its waker.
+        if timeout != Some(Duration::ZERO) && self.services.mailbox.sleep() {
+            return timeout;
+        }
+        Some(Duration::ZERO)
+    }
+
+    /// After a wait: handles what it has reported, as [`EventLoop::turn`] does.
+    pub fn end_wait(&mut self, events: &EpollEvents) -> Vec<ForeignToken> {
+        self.services.mailbox.wake_up();
+        self.handle_all(events.iter().map(|(token, bits)| Occurrence::new(token, bits)))
+    }
+
+    /// Ends the wait of a thread that waits on the descriptor of epoll.
+    pub fn rouse(&self) {
+        self.services.mailbox.rouse();
+    }
+
+    fn handle_all(&mut self, occurrences: impl Iterator<Item = Occurrence>) -> Vec<ForeignToken> {
+        self.services.clock.update();
+        let foreign = occurrences
+            .filter_map(|occurrence| self.handle(occurrence))
+            .collect();
         self.deliver_mail();
         self.continue_ready();
         self.sweep();
         self.services.access_log.flush_if_due(self.services.clock.now());
-        Ok(foreign)
+        foreign
+    }
+
+    /// Does work wait for a thread?
+    pub fn has_work(&self) -> bool {
+        self.services.dispatch.has_work() || !self.held.is_empty()
+    }
+
+    /// The work that has waited longest. It is to be done without the loop; then [`EventLoop::take_back`] is due.
+    pub fn take_work(&mut self) -> Option<Work> {
+        self.release_held();
+        let work = self.services.take_work()?;
+        // Those that were held come before those that speak now.
+        self.release_held();
+        Some(work)
+    }
+
+    /// Work is done, just `now`: sends what came of it.
+    pub fn take_back(&mut self, pulled: Option<Pulled>, now: Instant) {
+        self.services.clock.set(now);
+        if let Some(pulled) = pulled {
+            self.take_piece(pulled);
+        }
+        self.deliver_mail();
+    }
+
+    /// Reads the time anew.
+    pub fn update_clock(&mut self) -> Instant {
+        self.services.clock.update()
+    }
+
+    /// The time as it was last read.
+    pub fn now(&self) -> Instant {
+        self.services.clock.now()
     }
 
     /// Stops taking connections until [`EventLoop::resume`]; those that are open are served on.
@@ -177,7 +273,7 @@ impl EventLoop {
             self.stop_listening();
             // After the last chance to be told of a connection, so that none is told to nobody.
             for index in 0..self.listeners.len() {
-                self.accept(index);
+                self.accept(index, ACCEPTS_A_TURN);
             }
         }
         self.admission = Admission::Closed;
@@ -203,7 +299,7 @@ impl EventLoop {
         let timeout = self.patience(timeout);
         let idle = timeout != Some(Duration::ZERO);
         if idle {
-            self.services.gateway.rest();
+            self.services.dispatch.rest();
         }
         // A reply that was left in the meantime is looked at without waiting for its waker.
         let timeout = if idle && !self.services.mailbox.sleep() {
@@ -239,23 +335,23 @@ impl EventLoop {
         [timeout, next].into_iter().flatten().min()
     }
 
-    fn handle(&mut self, event: &Event) -> Option<ForeignToken> {
-        let token = event.token().0;
+    fn handle(&mut self, occurrence: Occurrence) -> Option<ForeignToken> {
+        let token = occurrence.token;
         let generation = (token >> 32) as u32;
         if generation != 0 {
-            self.handle_connection((token & u32::MAX as usize, generation), event);
+            self.handle_connection((token & u32::MAX as usize, generation), occurrence);
             return None;
         }
         match token {
             token if token >= FIRST_FOREIGN => return Some(ForeignToken(token)),
-            token if token >= FIRST_LISTENER => self.accept(token - FIRST_LISTENER),
+            token if token >= FIRST_LISTENER => self.answer_door(token - FIRST_LISTENER),
             // The mailbox is looked at in every turn.
             _ => {}
         }
         None
     }
 
-    fn handle_connection(&mut self, (slot, generation): (usize, u32), event: &Event) {
+    fn handle_connection(&mut self, (slot, generation): (usize, u32), occurrence: Occurrence) {
         let Some(entry) = self.connections.get_mut(slot) else {
             return;
         };
@@ -264,9 +360,10 @@ impl EventLoop {
             return;
         }
         let readiness = &mut entry.connection.readiness;
-        readiness.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
-        readiness.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
-        readiness.read_closed |= event.is_read_closed();
+        readiness.readable |= occurrence.readable;
+        readiness.writable |= occurrence.writable;
+        readiness.read_closed |= occurrence.read_closed;
+        readiness.hung_up |= occurrence.hung_up;
         self.advance(slot);
     }
 
@@ -282,18 +379,37 @@ impl EventLoop {
         match verdict {
             Verdict::Wait => {}
             Verdict::Again => self.ready.push_back(slot),
+            Verdict::Held => self.held.push_back(Held::Connection(slot)),
             Verdict::Close => {
                 // Closing the descriptor takes it out of epoll as well.
-                if self.connections.try_remove(slot).is_some() {
+                if let Some(entry) = self.connections.try_remove(slot) {
                     self.services.slot.closed();
+                    entry.connection.abandon(&mut self.services);
                 }
             }
         }
     }
 
-    /// Accepts what waits at a listener, serving each connection before the next is accepted.
-    fn accept(&mut self, index: usize) {
-        for _ in 0..ACCEPTS_A_TURN {
+    /// Someone waits at a listener.
+    fn answer_door(&mut self, index: usize) {
+        if !self.services.dispatch.is_full() {
+            return self.accept(index, 0);
+        }
+        // Other workers may have room. If not, it has its turn.
+        if let Some(listener) = self.listeners.get_mut(index)
+            && !std::mem::replace(&mut listener.is_held, true)
+        {
+            self.held.push_back(Held::Listener(index));
+        }
+    }
+
+    /// Accepts what waits at a listener, serving each connection before the next is accepted: `least` of them, and
+    /// more as long as there is room for their requests.
+    fn accept(&mut self, index: usize, least: usize) {
+        for count in 0..ACCEPTS_A_TURN {
+            if count >= least && self.services.dispatch.is_full() {
+                return;
+            }
             let Some(listener) = self.listeners.get(index) else {
                 return;
             };
@@ -385,11 +501,69 @@ impl EventLoop {
 
     fn deliver(&mut self, id: ExchangeId, reply: Reply) {
         let slot = id.slot as usize;
-        let Some(entry) = self.connections.get_mut(slot) else {
-            return;
+        let entry = self.connections.get_mut(slot);
+        match entry.filter(|entry| entry.connection.awaits_reply(id)) {
+            Some(entry) => {
+                let verdict = entry.connection.deliver(reply, &mut self.services);
+                self.settle(slot, verdict);
+            }
+            None => self.drop_reply(reply),
+        }
+    }
+
+    /// Drops a reply whose client is gone.
+    fn drop_reply(&mut self, reply: Reply) {
+        let status = match &reply {
+            Reply::Interim(_) => return,
+            Reply::Response { head, .. } => head.status,
+            Reply::Abort => 500,
         };
-        entry.connection.deliver(id, reply, &mut self.services);
-        self.advance(slot);
+        self.services.slot.end(status, 0);
+        if let Reply::Response {
+            body: ReplyBody::Source { rest, .. },
+            ..
+        } = reply
+        {
+            self.services.dispatch.discard(rest);
+        }
+    }
+
+    fn take_piece(&mut self, pulled: Pulled) {
+        let slot = pulled.id.slot as usize;
+        let entry = self.connections.get_mut(slot);
+        match entry.filter(|entry| entry.connection.awaits_piece(pulled.id)) {
+            Some(entry) => {
+                let verdict = entry.connection.take_piece(pulled, &mut self.services);
+                self.settle(slot, verdict);
+            }
+            None => pulled
+                .source
+                .into_iter()
+                .for_each(|source| self.services.dispatch.discard(source)),
+        }
+    }
+
+    /// Lets those that were held go on, as long as there is room for their requests.
+    fn release_held(&mut self) {
+        while !self.held.is_empty() && !self.services.dispatch.is_full() {
+            match self.held.pop_front() {
+                Some(Held::Connection(slot)) => {
+                    if let Some(entry) = self.connections.get_mut(slot) {
+                        entry.connection.let_go_on(self.services.clock.now());
+                    }
+                    self.advance(slot);
+                }
+                Some(Held::Listener(index)) => {
+                    if let Some(listener) = self.listeners.get_mut(index) {
+                        listener.is_held = false;
+                    }
+                    if self.admission == Admission::Open {
+                        self.accept(index, self.services.dispatch.capacity());
+                    }
+                }
+                None => return,
+            }
+        }
     }
 
     /// Gives those that had more to do another share.

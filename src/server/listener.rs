@@ -20,6 +20,8 @@ pub struct Listener {
     speak: Speak,
     /// What every connection is told; only the peer differs.
     info: Arc<ConnectionInfo>,
+    /// Those who wait here are not accepted until there is room for another request.
+    pub(crate) is_held: bool,
 }
 
 enum Socket {
@@ -44,6 +46,7 @@ impl Listener {
             socket,
             speak,
             info: Arc::new(info),
+            is_held: false,
         }
     }
 

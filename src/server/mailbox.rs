@@ -3,12 +3,24 @@
 //! An application called on the loop's own thread leaves its reply here as well: an uncontended lock costs a few
 //! nanoseconds, and there is one way for an answer to come back, not two.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mio::Waker;
 use uwrs_api::{ExchangeId, Post, Reply};
+
+thread_local! {
+    /// Does this thread look after the loop by itself when an application returns?
+    static CALLS_IN_PERSON: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The calling thread sees to what it left in a mailbox by itself, after every piece of work: no other needs to be woken
+/// for an answer. For an interim one yes, because the application goes on behind it.
+pub(crate) fn call_in_person() {
+    CALLS_IN_PERSON.set(true);
+}
 
 /// Replies on their way to the loop.
 pub(crate) struct Mailbox {
@@ -51,6 +63,13 @@ impl Mailbox {
         self.awake.store(true, Ordering::SeqCst);
     }
 
+    /// Ends the wait of a loop that waits.
+    pub(crate) fn rouse(&self) {
+        if let Err(error) = self.wake() {
+            log::error!("the loop could not be woken: {error}");
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<(ExchangeId, Reply)>> {
         // A panic between lock and unlock is impossible to leave half a Vec behind: the list stays usable.
         self.replies.lock().unwrap_or_else(PoisonError::into_inner)
@@ -63,8 +82,10 @@ impl Mailbox {
 
 impl Post for Mailbox {
     fn post(&self, id: ExchangeId, reply: Reply) {
+        let is_seen_to = CALLS_IN_PERSON.get() && !matches!(reply, Reply::Interim(_));
         self.lock().push((id, reply));
-        if !self.awake.load(Ordering::SeqCst)
+        if !is_seen_to
+            && !self.awake.load(Ordering::SeqCst)
             && let Err(error) = self.wake()
         {
             log::error!("the loop could not be woken for a reply: {error}");

@@ -4,17 +4,23 @@
 mod body;
 mod clock;
 mod connection;
+mod dispatch;
 mod event_loop;
 mod exchange;
 mod listener;
 mod mailbox;
+mod occurrence;
 mod services;
 mod stream;
 
+pub use dispatch::{Pulled, Work};
 pub use event_loop::{EventLoop, ForeignToken};
 pub(crate) use exchange::Record;
 pub use listener::{Listener, Speak};
+pub(crate) use mailbox::call_in_person;
 pub use services::Services;
 
+#[cfg(test)]
+mod queue_tests;
 #[cfg(test)]
 mod tests;

@@ -1,16 +1,17 @@
-//! [`Services`]: what connections need of the house they live in: the gateway, the clock, limits, logs, the
-//! scoreboard.
+//! [`Services`]: what connections need of the house they live in: who runs the application, the clock, limits, logs,
+//! the scoreboard.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use uwrs_api::{ExchangeId, Gateway, Outbound};
+use uwrs_api::{Exchange, ExchangeId, Outbound};
 
 use crate::config::Limits;
 use crate::logging::AccessLog;
 use crate::scoreboard::Slot;
 
 use super::clock::Clock;
+use super::dispatch::{Dispatch, Work};
 use super::mailbox::Mailbox;
 
 /// Bytes read at once. One buffer for all connections: an idle one holds none.
@@ -18,7 +19,7 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// What a connection uses and does not own.
 pub struct Services {
-    pub(crate) gateway: Box<dyn Gateway>,
+    pub(crate) dispatch: Dispatch,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
@@ -33,14 +34,14 @@ pub struct Services {
 
 impl Services {
     pub(crate) fn new(
-        gateway: Box<dyn Gateway>,
+        dispatch: Dispatch,
         mailbox: Arc<Mailbox>,
         limits: Limits,
         access_log: AccessLog,
         slot: Slot,
     ) -> Self {
         Self {
-            gateway,
+            dispatch,
             mailbox,
             clock: Clock::new(),
             limits,
@@ -59,6 +60,33 @@ impl Services {
             slot,
             serial: self.serial,
         }
+    }
+
+    /// Has a request answered. `true`: the application has been called, on this thread.
+    pub(crate) fn answer(&mut self, exchange: Exchange) -> bool {
+        if matches!(self.dispatch, Dispatch::Inline(_)) {
+            self.note_begin(&exchange);
+        }
+        let has_been_called = self.dispatch.answer(exchange);
+        if has_been_called {
+            self.clock.update();
+        }
+        has_been_called
+    }
+
+    /// The next piece of work for a thread.
+    pub(crate) fn take_work(&mut self) -> Option<Work> {
+        let work = self.dispatch.take()?;
+        if let Work::Answer(exchange) = &work {
+            self.note_begin(exchange);
+        }
+        Some(work)
+    }
+
+    fn note_begin(&self, exchange: &Exchange) {
+        let request = &exchange.request;
+        self.slot
+            .begin(request.method(), request.target(), self.clock.shared());
     }
 
     /// The time of this turn, or of the last exchange's end in it.

@@ -1,11 +1,10 @@
 //! The loop, driven by a protocol so small that nothing but the loop can be wrong: a request is a line, an answer is
 //! its body and a line end.
 
-use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -22,7 +21,7 @@ use super::event_loop::EventLoop;
 use super::listener::{Listener, Speak};
 
 /// How long a test waits for what must happen.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A request is a line; an answer is its body and a line end.
 struct Lines {
@@ -123,10 +122,10 @@ impl Drop for Endless {
 struct Talker {
     pulled: Arc<AtomicUsize>,
     dropped: mpsc::Sender<()>,
-    threads: RefCell<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-fn a_slot() -> Slot {
+pub(super) fn a_slot() -> Slot {
     let board = Arc::new(Scoreboard::new(1).unwrap());
     Slot::occupy(
         board,
@@ -139,7 +138,16 @@ fn a_slot() -> Slot {
     )
 }
 
-fn say(text: &str) -> Reply {
+pub(super) fn speak_lines() -> Speak {
+    |_| {
+        Box::new(Lines {
+            state: ProtocolState::Idle,
+            draining: false,
+        })
+    }
+}
+
+pub(super) fn say(text: &str) -> Reply {
     Reply::Response {
         head: ResponseHead::new(200),
         body: ReplyBody::Full(Bytes::copy_from_slice(text.as_bytes())),
@@ -157,7 +165,7 @@ impl Gateway for Talker {
             b"panic" => std::panic::resume_unwind(Box::new("on purpose")),
             b"later" => {
                 let thread = std::thread::spawn(move || exchange.responder.respond(say("later")));
-                self.threads.borrow_mut().push(thread);
+                self.threads.lock().unwrap().push(thread);
             }
             b"hint" => {
                 exchange.responder.interim(ResponseHead::new(103));
@@ -204,18 +212,17 @@ impl Running {
             let gateway = Talker {
                 pulled: counter,
                 dropped: dropped_sender,
-                threads: RefCell::default(),
+                threads: Mutex::default(),
             };
             let log = AccessLog::new(&LoggingConfig::default());
             let mut event_loop = EventLoop::new(Box::new(gateway), Limits::default(), log, a_slot()).unwrap();
-            let speak: Speak = |_| {
-                Box::new(Lines {
-                    state: ProtocolState::Idle,
-                    draining: false,
-                })
-            };
             event_loop
-                .listen(Listener::new(socket.into(), speak, "host", Some(address.port())))
+                .listen(Listener::new(
+                    socket.into(),
+                    speak_lines(),
+                    "host",
+                    Some(address.port()),
+                ))
                 .unwrap();
             let mut leaving = false;
             while !leaving || event_loop.connections() > 0 {
@@ -257,7 +264,7 @@ impl Drop for Running {
     }
 }
 
-fn lines(stream: &mut TcpStream, count: usize) -> String {
+pub(super) fn lines(stream: &mut TcpStream, count: usize) -> String {
     let mut text = Vec::new();
     let mut byte = [0];
     while text.iter().filter(|&&byte| byte == b'\n').count() < count {

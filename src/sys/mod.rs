@@ -20,7 +20,7 @@ pub use descriptors::{
 pub use files::{set_umask, temporary_file};
 pub use identity::{Account, Identity, change_owner, effective_user, find_group, find_user};
 pub use memory::SharedMemory;
-pub use poll::{epoll_exclusive, epoll_remove, wait_readable};
+pub use poll::{EpollEvents, epoll_exclusive, epoll_remove, epoll_wait, wait_readable};
 pub use process::{
     Ending, Fork, Pid, become_session_leader, exit_now, fork, is_alive, parent_pid, process_name, reap_any,
     reap_child, replace_program, send_signal, set_die_with_parent, set_environment, set_process_name,

@@ -58,6 +58,50 @@ pub fn epoll_remove(poll_fd: RawFd, listener_fd: RawFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Room for what one [`epoll_wait`] reports.
+pub struct EpollEvents {
+    room: Vec<libc::epoll_event>,
+    count: usize,
+}
+
+impl EpollEvents {
+    /// For so many events at once; at least one.
+    pub fn with_capacity(capacity: usize) -> Self {
+        let none = libc::epoll_event { events: 0, u64: 0 };
+        Self {
+            room: vec![none; capacity.max(1)],
+            count: 0,
+        }
+    }
+
+    /// What was reported: the token that a descriptor was registered with, and epoll's bits.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u32)> {
+        self.room[..self.count]
+            .iter()
+            .map(|event| (event.u64, event.events))
+    }
+}
+
+/// Waits for events of an epoll descriptor, such as mio's `Poll`, at most `timeout`; `None`: for ever. For threads that
+/// share a `Poll`, whose own method wants it for itself. A signal ends the wait early, with none.
+pub fn epoll_wait(poll_fd: RawFd, events: &mut EpollEvents, timeout: Option<Duration>) -> io::Result<()> {
+    events.count = 0;
+    let timeout = i32::from(to_timeout(timeout));
+    let room = i32::try_from(events.room.len()).unwrap_or(i32::MAX);
+    // SAFETY: the kernel writes at most `room` events, and there is room for so many; a bad descriptor is an error.
+    let count = unsafe { libc::epoll_wait(poll_fd, events.room.as_mut_ptr(), room, timeout) };
+    match usize::try_from(count) {
+        Ok(count) => events.count = count,
+        Err(_) => {
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
@@ -93,6 +137,21 @@ mod tests {
         poll.poll(&mut events, Some(Duration::from_secs(5))).unwrap();
         let tokens: Vec<Token> = events.iter().map(mio::event::Event::token).collect();
         assert_eq!(tokens, [Token(77)]);
+    }
+
+    #[test]
+    fn a_wait_beside_mio_reports_what_mio_would() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let poll = Poll::new().unwrap();
+        epoll_exclusive(poll.as_raw_fd(), listener.as_raw_fd(), 77).unwrap();
+        let mut events = EpollEvents::with_capacity(8);
+        epoll_wait(poll.as_raw_fd(), &mut events, Some(Duration::ZERO)).unwrap();
+        assert_eq!(events.iter().count(), 0);
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        epoll_wait(poll.as_raw_fd(), &mut events, Some(Duration::from_secs(5))).unwrap();
+        let heard: Vec<(u64, u32)> = events.iter().collect();
+        assert_eq!(heard, [(77, libc::EPOLLIN as u32)]);
+        assert!(epoll_wait(-1, &mut events, None).is_err());
     }
 
     #[test]

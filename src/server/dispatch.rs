@@ -1,0 +1,195 @@
+//! [`Dispatch`]: who runs applications: the loop's own thread, at once, or whichever thread takes the [`Work`] off a
+//! queue. Which threads there are and when they come is the worker's business.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use uwrs_api::{BodySource, Exchange, ExchangeId, Gateway, Pull};
+
+/// Pieces of one body that are asked for before other work has its turn: its connection is in the processor's caches.
+const PIECES_IN_A_ROW: u32 = 64;
+
+/// Something that calls the application, and so may take long.
+pub enum Work {
+    /// A request to be answered.
+    Answer(Exchange),
+    /// A piece of an answer's body to be asked for.
+    Pull(ExchangeId, Box<dyn BodySource>),
+    /// A body that no one wants any more: dropping it tells the application.
+    Discard(Box<dyn BodySource>),
+}
+
+/// What came of [`Work::Pull`], on its way back to the loop.
+pub struct Pulled {
+    pub(super) id: ExchangeId,
+    pub(super) piece: Pull,
+    /// For the next piece; `None` after the last.
+    pub(super) source: Option<Box<dyn BodySource>>,
+}
+
+impl Work {
+    /// Does it, on the calling thread. The answer to a request goes to the mailbox.
+    pub fn run(self, gateway: &dyn Gateway) -> Option<Pulled> {
+        match self {
+            Self::Answer(exchange) => {
+                answer(gateway, exchange);
+                None
+            }
+            Self::Pull(id, mut source) => {
+                let piece = pull(&mut *source);
+                // A body that is over is dropped here, not by the loop: that may call the application as well.
+                let source = matches!(piece, Pull::Data(_)).then_some(source);
+                Some(Pulled { id, piece, source })
+            }
+            Self::Discard(source) => {
+                discard(source);
+                None
+            }
+        }
+    }
+}
+
+/// Who runs applications.
+pub(crate) enum Dispatch {
+    /// The loop's thread, at once.
+    Inline(Box<dyn Gateway>),
+    /// Whoever takes it off the queue.
+    Queued(Queue),
+}
+
+/// Work that waits for a thread.
+pub(crate) struct Queue {
+    work: VecDeque<Work>,
+    /// How many of them are requests.
+    requests: usize,
+    /// At most so many requests wait here; others stay where they are, unread.
+    capacity: usize,
+    /// Whose body a piece was asked of last, and how many in a row.
+    row: Option<(ExchangeId, u32)>,
+}
+
+impl Queue {
+    fn push_pull(&mut self, id: ExchangeId, source: Box<dyn BodySource>) {
+        let count = match self.row {
+            Some((last, count)) if last == id => count + 1,
+            _ => 1,
+        };
+        self.row = Some((id, count));
+        if count % PIECES_IN_A_ROW == 0 {
+            self.work.push_back(Work::Pull(id, source));
+        } else {
+            self.work.push_front(Work::Pull(id, source));
+        }
+    }
+}
+
+impl Dispatch {
+    /// A queue for so many requests; at least one.
+    pub(super) fn queue(capacity: usize) -> Self {
+        Self::Queued(Queue {
+            work: VecDeque::new(),
+            requests: 0,
+            capacity: capacity.max(1),
+            row: None,
+        })
+    }
+
+    /// Is there no room for another request?
+    pub(super) fn is_full(&self) -> bool {
+        match self {
+            Self::Inline(_) => false,
+            Self::Queued(queue) => queue.requests >= queue.capacity,
+        }
+    }
+
+    /// How many requests may wait for a thread; 0 where none has to.
+    pub(super) fn capacity(&self) -> usize {
+        match self {
+            Self::Inline(_) => 0,
+            Self::Queued(queue) => queue.capacity,
+        }
+    }
+
+    /// Does work wait for a thread?
+    pub(super) fn has_work(&self) -> bool {
+        match self {
+            Self::Inline(_) => false,
+            Self::Queued(queue) => !queue.work.is_empty(),
+        }
+    }
+
+    /// The work that has waited longest.
+    pub(super) fn take(&mut self) -> Option<Work> {
+        let Self::Queued(queue) = self else { return None };
+        let work = queue.work.pop_front()?;
+        if matches!(work, Work::Answer(_)) {
+            queue.requests -= 1;
+        }
+        Some(work)
+    }
+
+    /// Has a request answered. `true`: the application has been called.
+    pub(super) fn answer(&mut self, exchange: Exchange) -> bool {
+        match self {
+            Self::Inline(gateway) => {
+                answer(&**gateway, exchange);
+                true
+            }
+            Self::Queued(queue) => {
+                queue.requests += 1;
+                queue.work.push_back(Work::Answer(exchange));
+                false
+            }
+        }
+    }
+
+    /// Asks for the next piece of a body. `None`: it comes later, and the source with it.
+    pub(super) fn pull(
+        &mut self,
+        id: ExchangeId,
+        mut source: Box<dyn BodySource>,
+    ) -> Option<(Pull, Box<dyn BodySource>)> {
+        match self {
+            Self::Inline(_) => Some((pull(&mut *source), source)),
+            Self::Queued(queue) => {
+                queue.push_pull(id, source);
+                None
+            }
+        }
+    }
+
+    /// Drops a body.
+    pub(super) fn discard(&mut self, source: Box<dyn BodySource>) {
+        match self {
+            Self::Inline(_) => discard(source),
+            Self::Queued(queue) => queue.work.push_back(Work::Discard(source)),
+        }
+    }
+
+    /// The loop's thread is about to wait.
+    pub(super) fn rest(&self) {
+        if let Self::Inline(gateway) = self {
+            gateway.rest();
+        }
+    }
+}
+
+/// A panic drops the responder, which answers 500 in its stead.
+fn answer(gateway: &dyn Gateway, exchange: Exchange) {
+    if catch_unwind(AssertUnwindSafe(|| gateway.handle(exchange))).is_err() {
+        log::error!("the gateway panicked; its request is answered with 500");
+    }
+}
+
+fn pull(source: &mut dyn BodySource) -> Pull {
+    catch_unwind(AssertUnwindSafe(|| source.pull())).unwrap_or_else(|_| {
+        log::error!("a response body panicked; its connection is cut");
+        Pull::Failed
+    })
+}
+
+fn discard(source: Box<dyn BodySource>) {
+    if catch_unwind(AssertUnwindSafe(|| drop(source))).is_err() {
+        log::error!("a response body panicked when it was dropped");
+    }
+}

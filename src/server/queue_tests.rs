@@ -1,0 +1,202 @@
+//! The loop with a queue: what it gives to the threads that run applications, in which order, and what it holds back.
+//! The test is the thread, so that nothing depends on one's pace.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use uwrs_api::{BodySource, Bytes, ExchangeId, Pull, Reply, ReplyBody, ResponseHead};
+
+use crate::config::{Limits, LoggingConfig};
+use crate::logging::AccessLog;
+
+use super::dispatch::{Pulled, Work};
+use super::event_loop::EventLoop;
+use super::listener::Listener;
+use super::tests::{PATIENCE, a_slot, lines, say, speak_lines};
+
+/// A loop with room for so many requests, and where it listens.
+fn a_loop(capacity: usize) -> (EventLoop, SocketAddr) {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let address = socket.local_addr().unwrap();
+    let log = AccessLog::new(&LoggingConfig::default());
+    let mut event_loop = EventLoop::with_queue(capacity, Limits::default(), log, a_slot()).unwrap();
+    event_loop
+        .listen(Listener::new(
+            socket.into(),
+            speak_lines(),
+            "host",
+            Some(address.port()),
+        ))
+        .unwrap();
+    (event_loop, address)
+}
+
+fn ask(address: SocketAddr, text: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(text.as_bytes()).unwrap();
+    stream
+}
+
+/// The next piece of work, once there is one.
+fn work(event_loop: &mut EventLoop) -> Work {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(work) = event_loop.take_work() {
+            return work;
+        }
+        assert!(Instant::now() < deadline, "there is no work");
+        event_loop.turn(Some(Duration::from_millis(5))).unwrap();
+    }
+}
+
+/// Turns until everything that has arrived has been looked at.
+fn settle(event_loop: &mut EventLoop) {
+    for _ in 0..20 {
+        event_loop.turn(Some(Duration::from_millis(5))).unwrap();
+    }
+}
+
+fn target(work: &Work) -> String {
+    match work {
+        Work::Answer(exchange) => String::from_utf8_lossy(exchange.request.target()).into_owned(),
+        Work::Pull(..) => "(a piece)".to_owned(),
+        Work::Discard(_) => "(an end)".to_owned(),
+    }
+}
+
+fn answer(event_loop: &mut EventLoop, work: Work) {
+    let text = target(&work);
+    let Work::Answer(exchange) = work else {
+        panic!("no request: {text}")
+    };
+    exchange.responder.respond(say(&text));
+    event_loop.take_back(None, Instant::now());
+}
+
+#[test]
+fn no_more_is_read_than_there_is_room_for_and_what_was_held_comes_in_its_turn() {
+    let (mut event_loop, address) = a_loop(1);
+    let mut streams: Vec<TcpStream> = (0..3)
+        .map(|number| {
+            let stream = ask(address, &format!("{number}\n"));
+            settle(&mut event_loop);
+            stream
+        })
+        .collect();
+    for (number, stream) in streams.iter_mut().enumerate() {
+        let work = work(&mut event_loop);
+        assert_eq!(target(&work), number.to_string());
+        answer(&mut event_loop, work);
+        assert_eq!(lines(stream, 1), format!("200 {number}\n"));
+        // It speaks again, and has to wait until the others were heard.
+        stream.write_all(b"again\n").unwrap();
+        settle(&mut event_loop);
+    }
+    for stream in &mut streams {
+        let work = work(&mut event_loop);
+        answer(&mut event_loop, work);
+        assert_eq!(lines(stream, 1), "200 again\n");
+    }
+    assert!(event_loop.take_work().is_none());
+}
+
+#[test]
+fn a_newcomer_is_accepted_though_those_that_are_there_never_stop_asking() {
+    let (mut event_loop, address) = a_loop(1);
+    let mut regulars: Vec<TcpStream> = (0..3).map(|_| ask(address, "regular\n")).collect();
+    settle(&mut event_loop);
+    let mut newcomer = None;
+    for round in 0..20 {
+        let work = work(&mut event_loop);
+        let said = target(&work);
+        answer(&mut event_loop, work);
+        if said == "newcomer" {
+            return;
+        }
+        for regular in &mut regulars {
+            regular.write_all(b"regular\n").unwrap();
+        }
+        if round == 5 {
+            newcomer = Some(ask(address, "newcomer\n"));
+        }
+        settle(&mut event_loop);
+    }
+    panic!("never heard: {newcomer:?}");
+}
+
+/// A body of numbers, up to three.
+struct Count(u8);
+
+impl BodySource for Count {
+    fn pull(&mut self) -> Pull {
+        self.0 += 1;
+        match self.0 {
+            1..=3 => Pull::Data(Bytes::from(self.0.to_string())),
+            _ => Pull::End,
+        }
+    }
+}
+
+fn begin_count(event_loop: &mut EventLoop) -> ExchangeId {
+    let Work::Answer(exchange) = work(event_loop) else {
+        panic!("no request")
+    };
+    let id = exchange.responder.id();
+    exchange.responder.respond(Reply::Response {
+        head: ResponseHead::new(200),
+        body: ReplyBody::Source {
+            first: Bytes::from_static(b"0"),
+            rest: Box::new(Count(0)),
+        },
+    });
+    event_loop.take_back(None, Instant::now());
+    id
+}
+
+fn pull(event_loop: &mut EventLoop) -> (ExchangeId, Pulled) {
+    let Work::Pull(id, mut source) = work(event_loop) else {
+        panic!("no piece")
+    };
+    let piece = source.pull();
+    let source = matches!(piece, Pull::Data(_)).then_some(source);
+    (id, Pulled { id, piece, source })
+}
+
+#[test]
+fn pieces_of_a_body_are_work_one_after_the_other() {
+    let (mut event_loop, address) = a_loop(4);
+    let mut stream = ask(address, "count\n");
+    let id = begin_count(&mut event_loop);
+    for _ in 0..4 {
+        let (of, pulled) = pull(&mut event_loop);
+        assert_eq!(of, id);
+        // Whoever asks gets one piece at a time.
+        assert!(event_loop.take_work().is_none());
+        event_loop.take_back(Some(pulled), Instant::now());
+    }
+    assert_eq!(lines(&mut stream, 1), "200 0123\n");
+    assert!(event_loop.take_work().is_none());
+}
+
+#[test]
+fn a_body_whose_client_has_gone_is_given_back_to_be_dropped() {
+    let (mut event_loop, address) = a_loop(4);
+    let mut stream = ask(address, "count\n");
+    begin_count(&mut event_loop);
+    let (_, pulled) = pull(&mut event_loop);
+    let mut byte = [0; 5];
+    stream.read_exact(&mut byte).unwrap();
+    assert_eq!(&byte, b"200 0");
+    socket2::SockRef::from(&stream)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(stream);
+    settle(&mut event_loop);
+    assert_eq!(event_loop.connections(), 0);
+    event_loop.take_back(Some(pulled), Instant::now());
+    assert_eq!(target(&work(&mut event_loop)), "(an end)");
+    assert!(event_loop.take_work().is_none());
+}
