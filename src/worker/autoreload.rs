@@ -50,11 +50,6 @@ impl Autoreload {
         self.next_look.saturating_duration_since(Instant::now())
     }
 
-    /// Is it time to look at the files?
-    pub(super) fn is_due(&self) -> bool {
-        self.patience().is_zero()
-    }
-
     /// These files are imported now.
     pub(super) fn look(&mut self, files: Vec<PathBuf>) {
         self.next_look = Instant::now() + self.every;

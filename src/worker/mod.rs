@@ -1,11 +1,15 @@
-//! A worker: one process with an event loop and an interpreter. This module joins the two and keeps the promises a
-//! worker makes to its master; what the loop does is the server's business.
+//! A worker: one process with an event loop and an interpreter, and one thread or several that run applications. This
+//! module joins them and keeps the promises a worker makes to its master; what the loop does is the server's
+//! business.
 
 mod autoreload;
+mod pool;
+mod roster;
 mod seat;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::libc;
@@ -28,19 +32,54 @@ const DRAIN_LOOK: Duration = Duration::from_millis(250);
 ///
 /// `runtime` is where `gateway` comes from; it is asked for the files whose change calls for a reload.
 pub fn run(seat: Seat, gateway: Box<dyn Gateway>, runtime: &dyn Runtime) -> Departure {
-    match Worker::start(seat, gateway, runtime).and_then(Worker::serve) {
-        Ok(departure) => departure,
-        Err(error) => {
-            log::error!("the event loop broke: {error}");
-            Departure::Failed
-        }
+    let siblings = siblings(&*gateway, seat.config.application.threads);
+    let served = if siblings.is_empty() {
+        serve_alone(seat, gateway, runtime)
+    } else {
+        serve_together(seat, &*gateway, siblings, runtime)
+    };
+    served.unwrap_or_else(|error| {
+        log::error!("the event loop broke: {error}");
+        Departure::Failed
+    })
+}
+
+/// Gateways for the threads beside this one.
+fn siblings(gateway: &dyn Gateway, threads: usize) -> Vec<Box<dyn Gateway>> {
+    let siblings: Vec<_> = (1..threads).map_while(|_| gateway.sibling()).collect();
+    let have = siblings.len() + 1;
+    if have < threads {
+        log::warn!("threads: {threads} were asked for, the application can have {have}");
     }
+    siblings
+}
+
+/// The calling thread turns the loop and runs applications in its turns.
+fn serve_alone(seat: Seat, gateway: Box<dyn Gateway>, runtime: &dyn Runtime) -> io::Result<Departure> {
+    let (limits, log) = (seat.config.limits.clone(), AccessLog::new(&seat.config.logging));
+    let event_loop = EventLoop::new(gateway, limits, log, seat.slot.clone())?;
+    Worker::start(seat, event_loop)?.serve(runtime)
+}
+
+fn serve_together(
+    seat: Seat,
+    gateway: &dyn Gateway,
+    siblings: Vec<Box<dyn Gateway>>,
+    runtime: &dyn Runtime,
+) -> io::Result<Departure> {
+    let (limits, log) = (seat.config.limits.clone(), AccessLog::new(&seat.config.logging));
+    let event_loop = EventLoop::with_queue(siblings.len() + 1, limits, log, seat.slot.clone())?;
+    Ok(pool::serve(
+        Worker::start(seat, event_loop)?,
+        gateway,
+        siblings,
+        runtime,
+    ))
 }
 
 /// The loop and the descriptors by which the outside speaks to this worker.
-struct Worker<'a> {
+struct Worker {
     seat: Seat,
-    runtime: &'a dyn Runtime,
     event_loop: EventLoop,
     signals: ForeignToken,
     lifeline: Option<ForeignToken>,
@@ -51,11 +90,10 @@ struct Worker<'a> {
     quits: bool,
 }
 
-impl<'a> Worker<'a> {
-    fn start(seat: Seat, gateway: Box<dyn Gateway>, runtime: &'a dyn Runtime) -> io::Result<Self> {
+impl Worker {
+    /// Takes its seat: from now on `event_loop` accepts connections.
+    fn start(seat: Seat, mut event_loop: EventLoop) -> io::Result<Self> {
         let config = &seat.config;
-        let access_log = AccessLog::new(&config.logging);
-        let mut event_loop = EventLoop::new(gateway, config.limits.clone(), access_log, seat.slot.clone())?;
         let host = nix::unistd::gethostname()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
@@ -81,48 +119,64 @@ impl<'a> Worker<'a> {
             }
             None => None,
         };
-        Ok(Self {
+        let mut worker = Self {
             seat,
-            runtime,
             event_loop,
             signals,
             lifeline,
             autoreload,
             leaving: None,
             quits: false,
-        })
+        };
+        worker.pause_or_resume();
+        worker.seat.slot.set_state(WorkerState::Serving);
+        Ok(worker)
     }
 
-    fn serve(mut self) -> io::Result<Departure> {
-        self.pause_or_resume();
-        self.seat.slot.set_state(WorkerState::Serving);
+    fn serve(mut self, runtime: &dyn Runtime) -> io::Result<Departure> {
         loop {
-            self.look_at_sources();
-            let timeout = match (self.leaving, &self.autoreload) {
-                (Some(_), _) => Some(DRAIN_LOOK),
-                (None, Some((_, autoreload))) => Some(autoreload.patience()),
-                (None, None) => None,
-            };
-            for token in self.event_loop.turn(timeout)? {
-                if token == self.signals {
-                    self.hear_signals();
-                } else if Some(token) == self.lifeline {
-                    self.lose_master();
-                } else {
-                    self.notice_change();
-                }
+            if self.wants_sources() {
+                self.look_at(runtime.source_files());
             }
-            if let Some(departure) = self.leaving
-                && self.event_loop.connections() == 0
-            {
-                self.event_loop.flush_log();
+            let heard = self.event_loop.turn(self.timeout(true))?;
+            self.hear(&heard);
+            if let Some(departure) = self.departure(true) {
                 return Ok(departure);
             }
-            if self.quits {
-                self.event_loop.flush_log();
-                return Ok(Departure::Drained);
+        }
+    }
+
+    /// How long may be waited for events. `looks`: by the thread that looks at the sources.
+    fn timeout(&self, looks: bool) -> Option<Duration> {
+        match self.leaving {
+            Some(_) => Some(DRAIN_LOOK),
+            None => self.next_look().filter(|_| looks),
+        }
+    }
+
+    /// These descriptors have become readable.
+    fn hear(&mut self, tokens: &[ForeignToken]) {
+        for &token in tokens {
+            if token == self.signals {
+                self.hear_signals();
+            } else if Some(token) == self.lifeline {
+                self.lose_master();
+            } else {
+                self.notice_change();
             }
         }
+    }
+
+    /// What it will have been, once there is nothing left to do. `is_idle`: no application is at work.
+    fn departure(&mut self, is_idle: bool) -> Option<Departure> {
+        let is_done = is_idle && self.event_loop.connections() == 0;
+        let departure = match self.leaving {
+            Some(departure) if is_done => departure,
+            _ if self.quits => Departure::Drained,
+            _ => return None,
+        };
+        self.event_loop.flush_log();
+        Some(departure)
     }
 
     fn hear_signals(&mut self) {
@@ -165,12 +219,21 @@ impl<'a> Worker<'a> {
         self.leave(Departure::Orphaned);
     }
 
+    /// How long until the runtime is to be asked what is imported; `None`: never.
+    fn next_look(&self) -> Option<Duration> {
+        let (_, autoreload) = self.autoreload.as_ref()?;
+        Some(autoreload.patience())
+    }
+
+    /// Is it time to ask?
+    fn wants_sources(&self) -> bool {
+        self.next_look().is_some_and(|patience| patience.is_zero())
+    }
+
     /// Keeps the list of watched files as long as what is imported.
-    fn look_at_sources(&mut self) {
-        if let Some((_, autoreload)) = &mut self.autoreload
-            && autoreload.is_due()
-        {
-            autoreload.look(self.runtime.source_files());
+    fn look_at(&mut self, files: Vec<PathBuf>) {
+        if let Some((_, autoreload)) = &mut self.autoreload {
+            autoreload.look(files);
         }
     }
 

@@ -31,7 +31,6 @@ impl<'a> Resolver<'a> {
             module.is_some() || wsgi_file.is_some() || !mounts.is_empty(),
         );
         let threads = self.count("threads");
-        self.remark_on_threads(threads);
         let autoreload = self.number("py-autoreload");
         Some(ApplicationConfig {
             pythonpath: self.pythonpath(&base, is_based),
@@ -129,14 +128,6 @@ impl<'a> Resolver<'a> {
                 "no application: say which, e.g. module = config.wsgi in the file or --module config.wsgi \
                  (need-app = false serves without one)",
             );
-        }
-    }
-
-    fn remark_on_threads(&mut self, threads: Option<usize>) {
-        let more = threads.is_some_and(|threads| threads > 1);
-        if let Some(setting) = self.options.last("threads").filter(|_| more) {
-            let reason = "a worker handles one request at a time in this version: use processes for more";
-            self.problems.warn_about(setting, reason);
         }
     }
 

@@ -1,0 +1,374 @@
+//! A worker with several threads (`threads`): they share one loop, one at a time, and run applications side by side.
+//!
+//! There is no thread that only minds the loop. The one that waits for events runs what they bring; while it does,
+//! the loop can be taken by another, by the rules of [`Roster`]. Measured against a loop thread with a pool behind it,
+//! this saves both hops of a quick request; against threads that all wait on one epoll, it saves the quarrel over
+//! the interpreter's lock.
+//!
+//! Two locks, one rule: no thread waits for the loop while it holds the interpreter. It tries, and lets go of the
+//! interpreter where that fails. So whoever has the loop may wait for the interpreter, though nothing here does.
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use uwrs_api::{Gateway, Runtime};
+
+use crate::server::{Work, call_in_person};
+use crate::sys::{self, EpollEvents};
+
+use super::roster::{Beacon, Call, OVERDUE, Role, Roster};
+use super::{Departure, Worker};
+
+/// Events taken from the kernel at once.
+const EVENTS: usize = 256;
+/// As the main thread has it by default; a new thread's would be a quarter, and C extensions recurse.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
+
+/// Serves with one thread more than there are `siblings`, each with its own gateway; the calling one is number 0.
+pub(super) fn serve(
+    worker: Worker,
+    gateway: &dyn Gateway,
+    siblings: Vec<Box<dyn Gateway>>,
+    runtime: &dyn Runtime,
+) -> Departure {
+    let pool = Arc::new(Pool::new(worker, siblings.len() + 1));
+    let threads: Vec<JoinHandle<()>> = siblings
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, sibling)| spawn(&pool, index + 1, sibling))
+        .collect();
+    gateway.enter_thread(0);
+    pool.serve(0, gateway, Some(runtime));
+    gateway.rest();
+    let shift = pool.lock();
+    let departure = shift.ended.unwrap_or(Departure::Failed);
+    let is_idle = shift.roster.busy() == 0;
+    drop(shift);
+    // Threads that are still in an application, because nothing was to be waited for, end with the process.
+    if is_idle {
+        for thread in threads {
+            if thread.join().is_err() {
+                log::error!("a thread of the pool panicked");
+            }
+        }
+    }
+    departure
+}
+
+fn spawn(pool: &Arc<Pool>, number: usize, gateway: Box<dyn Gateway>) -> Option<JoinHandle<()>> {
+    let pool = Arc::clone(pool);
+    let thread = thread::Builder::new()
+        .name(format!("core {number}"))
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            gateway.enter_thread(number);
+            pool.serve(number, &*gateway, None);
+            gateway.leave_thread();
+        });
+    thread
+        .inspect_err(|error| log::error!("threads: number {number} could not be started: {error}"))
+        .ok()
+}
+
+/// What the threads share.
+struct Pool {
+    shift: Mutex<Shift>,
+    stations: Vec<Station>,
+    beacon: Arc<Beacon>,
+    /// The loop's epoll, which lives as long as the shift.
+    epoll: RawFd,
+    /// Threads that run applications, as the roster has it: a guess at whether the interpreter is wanted by others.
+    busy: AtomicUsize,
+}
+
+/// The loop, and who does what.
+struct Shift {
+    worker: Worker,
+    roster: Roster,
+    /// Set when everything is over.
+    ended: Option<Departure>,
+}
+
+/// What a thread does next.
+enum Duty {
+    Run(Work, Option<(usize, Call)>),
+    Wait(Option<Duration>),
+    StandBy,
+    /// Ask the runtime for the files that are imported.
+    LookAtSources,
+}
+
+/// Where a thread stands by.
+#[derive(Default)]
+struct Station {
+    thread: OnceLock<Thread>,
+    /// What it was called for: 0, or a [`Call`] by its place.
+    call: AtomicU8,
+}
+
+impl Station {
+    fn call(&self, call: Call) {
+        let code = match call {
+            Call::Act => 1,
+            Call::Watch => 2,
+        };
+        // A call to act is not undone by a later one to watch.
+        self.call.fetch_or(code, Ordering::Release);
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    fn heard(&self) -> Option<Call> {
+        match self.call.swap(0, Ordering::Acquire) {
+            0 => None,
+            2 => Some(Call::Watch),
+            _ => Some(Call::Act),
+        }
+    }
+}
+
+impl Pool {
+    fn new(worker: Worker, threads: usize) -> Self {
+        let roster = Roster::new(Instant::now());
+        Self {
+            stations: (0..threads).map(|_| Station::default()).collect(),
+            beacon: roster.beacon(),
+            epoll: worker.event_loop.as_raw_fd(),
+            busy: AtomicUsize::new(0),
+            shift: Mutex::new(Shift {
+                worker,
+                roster,
+                ended: None,
+            }),
+        }
+    }
+
+    /// What a thread does from beginning to end. `runtime`: the main thread's.
+    fn serve(&self, number: usize, gateway: &dyn Gateway, runtime: Option<&dyn Runtime>) {
+        call_in_person();
+        let _ = self.stations[number].thread.set(thread::current());
+        let _ending = Ending(self);
+        gateway.rest();
+        let member = Member {
+            pool: self,
+            number,
+            gateway,
+            runtime,
+            has_rested: false,
+            events: EpollEvents::with_capacity(EVENTS),
+        };
+        if let Err(error) = member.serve() {
+            log::error!("the event loop broke: {error}");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shift> {
+        // A thread that panicked with the loop in hand has ended the shift: see `Ending`.
+        self.shift.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything is over: whoever waits is to notice.
+    fn call_everyone(&self, shift: &mut Shift) {
+        while let Some(called) = shift.roster.call() {
+            self.stations[called].call(Call::Act);
+        }
+        if shift.roster.is_polling() {
+            shift.worker.event_loop.rouse();
+        }
+    }
+}
+
+/// When one thread ends, so do all: it was the end, or it went wrong, by an error or a panic.
+struct Ending<'a>(&'a Pool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let mut shift = self.0.lock();
+        if shift.ended.is_none() {
+            shift.ended = Some(Departure::Failed);
+        }
+        self.0.call_everyone(&mut shift);
+    }
+}
+
+impl Shift {
+    /// What a thread, which has nothing in hand, is to do. `None`: everything is over.
+    fn next_duty(&mut self, member: &Member<'_>) -> io::Result<Option<Duty>> {
+        loop {
+            self.end_if_done();
+            if self.ended.is_some() {
+                return Ok(None);
+            }
+            if member.runtime.is_some() && self.worker.wants_sources() {
+                return Ok(Some(Duty::LookAtSources));
+            }
+            let now = self.worker.event_loop.now();
+            let has_work = self.worker.event_loop.has_work();
+            match self.roster.role(member.number, has_work, now) {
+                Role::StandBy => return Ok(Some(Duty::StandBy)),
+                Role::Lead if has_work && self.roster.is_stale(now) => {
+                    let heard = self.worker.event_loop.turn(Some(Duration::ZERO))?;
+                    self.roster.attended(member.number, self.worker.event_loop.now());
+                    self.worker.hear(&heard);
+                    continue;
+                }
+                Role::Lead | Role::Help => {}
+            }
+            if let Some(work) = self.worker.event_loop.take_work() {
+                let has_more = self.worker.event_loop.has_work();
+                let called = self.roster.begin_work(member.number, has_more);
+                return Ok(Some(Duty::Run(work, called)));
+            }
+            if self.roster.is_polling() {
+                return Ok(Some(Duty::StandBy));
+            }
+            let timeout = self.worker.timeout(member.runtime.is_some());
+            return Ok(Some(Duty::Wait(timeout)));
+        }
+    }
+
+    fn end_if_done(&mut self) {
+        let is_idle = self.roster.busy() == 0 && !self.worker.event_loop.has_work();
+        self.ended = self.ended.or_else(|| self.worker.departure(is_idle));
+    }
+}
+
+/// One of the threads.
+struct Member<'a> {
+    pool: &'a Pool,
+    number: usize,
+    gateway: &'a dyn Gateway,
+    runtime: Option<&'a dyn Runtime>,
+    /// It has let go of the interpreter, and has done nothing since.
+    has_rested: bool,
+    events: EpollEvents,
+}
+
+impl<'a> Member<'a> {
+    /// One duty after the other, until everything is over.
+    fn serve(mut self) -> io::Result<()> {
+        let mut shift = self.pool.lock();
+        while let Some(duty) = shift.next_duty(&self)? {
+            // What it does when it has rested may be something else: it took a moment.
+            let is_idle = matches!(duty, Duty::Wait(_) | Duty::StandBy);
+            if is_idle && !self.has_rested {
+                drop(shift);
+                self.gateway.rest();
+                self.has_rested = true;
+                shift = self.pool.lock();
+                continue;
+            }
+            shift = self.perform(duty, shift)?;
+            self.has_rested = false;
+        }
+        Ok(())
+    }
+
+    /// Does its duty, without the loop in hand; has it again afterwards.
+    fn perform(&mut self, duty: Duty, shift: MutexGuard<'a, Shift>) -> io::Result<MutexGuard<'a, Shift>> {
+        match duty {
+            Duty::Run(work, called) => Ok(self.run(work, called, shift)),
+            Duty::Wait(timeout) => self.wait(timeout, shift),
+            Duty::StandBy => Ok(self.stand_by(shift)),
+            Duty::LookAtSources => {
+                drop(shift);
+                let files = self.runtime.map(Runtime::source_files).unwrap_or_default();
+                let mut shift = self.pool.lock();
+                shift.worker.look_at(files);
+                Ok(shift)
+            }
+        }
+    }
+
+    fn run(
+        &mut self,
+        work: Work,
+        called: Option<(usize, Call)>,
+        shift: MutexGuard<'a, Shift>,
+    ) -> MutexGuard<'a, Shift> {
+        self.pool.busy.fetch_add(1, Ordering::Relaxed);
+        drop(shift);
+        if let Some((number, call)) = called {
+            self.pool.stations[number].call(call);
+        }
+        self.gateway.rouse();
+        let began = Instant::now();
+        let pulled = work.run(self.gateway);
+        let ended = Instant::now();
+        let mut shift = self.take_again();
+        self.pool.busy.fetch_sub(1, Ordering::Relaxed);
+        shift.worker.event_loop.take_back(pulled, ended);
+        shift.roster.end_work(ended.duration_since(began));
+        shift
+    }
+
+    /// The loop, after an application. Alone, the thread keeps hold of the interpreter: it is about to run the next.
+    fn take_again(&mut self) -> MutexGuard<'a, Shift> {
+        if self.pool.busy.load(Ordering::Relaxed) <= 1
+            && let Ok(shift) = self.pool.shift.try_lock()
+        {
+            return shift;
+        }
+        self.gateway.rest();
+        self.pool.lock()
+    }
+
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        mut shift: MutexGuard<'a, Shift>,
+    ) -> io::Result<MutexGuard<'a, Shift>> {
+        let timeout = shift.worker.event_loop.begin_wait(timeout);
+        let now = shift.worker.event_loop.now();
+        shift.roster.begin_wait(self.number, now);
+        drop(shift);
+        let waited = sys::epoll_wait(self.pool.epoll, &mut self.events, timeout);
+        let mut shift = self.pool.lock();
+        let heard = shift.worker.event_loop.end_wait(&self.events);
+        let now = shift.worker.event_loop.now();
+        shift.roster.end_wait(self.number, now);
+        shift.worker.hear(&heard);
+        waited.map(|()| shift)
+    }
+
+    fn stand_by(&mut self, mut shift: MutexGuard<'a, Shift>) -> MutexGuard<'a, Shift> {
+        let station = &self.pool.stations[self.number];
+        let errand = self.runtime.and_then(|_| shift.worker.next_look());
+        let mut watches = shift.roster.stand_by(self.number);
+        drop(shift);
+        let mut sight = self.pool.beacon.look();
+        loop {
+            let patience = watches.then_some(OVERDUE);
+            match [patience, errand].into_iter().flatten().min() {
+                Some(patience) => thread::park_timeout(patience),
+                None => thread::park(),
+            }
+            match station.heard() {
+                Some(Call::Act) => return self.step_forward(),
+                Some(Call::Watch) => watches = true,
+                None => {}
+            }
+            let seen = self.pool.beacon.look();
+            if watches && self.pool.beacon.is_overdue(seen, Instant::now()) || errand.is_some() {
+                return self.step_forward();
+            }
+            if watches && seen == sight {
+                watches = !self.pool.lock().roster.stop_watching(self.number, seen);
+            }
+            sight = seen;
+        }
+    }
+
+    fn step_forward(&self) -> MutexGuard<'a, Shift> {
+        let mut shift = self.pool.lock();
+        shift.worker.event_loop.update_clock();
+        // A call, which may have come too late, has crossed it off the list already.
+        shift.roster.step_forward(self.number);
+        shift
+    }
+}

@@ -1,0 +1,381 @@
+//! [`Roster`]: which of a worker's threads does what, and when one is to be called: decisions, without a thread, a lock or
+//! a clock of its own. The pool carries them out.
+//!
+//! At any time at most one thread leads: it waits for events, takes the work that they bring and does it itself, so
+//! that a quick application costs no hop from thread to thread. While it is in the application the loop is
+//! unattended. Where applications have been quick lately ([`Pace`]), nobody is called for that; one of those who stand
+//! by watches, and takes over when the loop has been unattended for [`OVERDUE`]. Where they have been slow, somebody is
+//! called before the work begins, and every thread that comes back takes the next piece.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A loop that has been unattended for so long is taken over.
+pub(super) const OVERDUE: Duration = Duration::from_millis(1);
+/// With work in hand, the kernel is asked for more after so long.
+const STALE: Duration = Duration::from_micros(200);
+/// Applications that take this long are slow.
+const SLOW: Duration = Duration::from_micros(100);
+/// No application counts as slower: a single one that takes a minute is forgotten as fast as one that takes this long.
+const SLOWEST: Duration = Duration::from_millis(1);
+
+/// How long applications took lately.
+#[derive(Debug, Default)]
+struct Pace {
+    average: Duration,
+}
+
+impl Pace {
+    /// One took so long. The last eight make up two thirds of the average.
+    fn note(&mut self, took: Duration) {
+        self.average = (self.average * 7 + took.min(SLOWEST)) / 8;
+    }
+
+    fn is_slow(&self) -> bool {
+        self.average >= SLOW
+    }
+}
+
+/// What a thread that stands by is called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    /// To look what there is to do.
+    Act,
+    /// To watch that the loop is not left alone for long.
+    Watch,
+}
+
+/// What a thread may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Take work, or wait for events where there is none.
+    Lead,
+    /// Take work; another waits for events.
+    Help,
+    /// Nothing until it is called.
+    StandBy,
+}
+
+/// Who does what. Threads go by their number.
+#[derive(Debug)]
+pub(super) struct Roster {
+    /// Those who do nothing, the one that did something last at the end.
+    standing: Vec<usize>,
+    /// The one of them that looks every so often.
+    watcher: Option<usize>,
+    /// Who waited for events last, or does so now.
+    leader: Option<usize>,
+    is_polling: bool,
+    /// Threads with work in hand.
+    busy: usize,
+    /// When the kernel was last asked for events.
+    attended: Instant,
+    pace: Pace,
+    beacon: Arc<Beacon>,
+}
+
+impl Roster {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            standing: Vec::new(),
+            watcher: None,
+            leader: None,
+            is_polling: false,
+            busy: 0,
+            attended: now,
+            pace: Pace::default(),
+            beacon: Arc::new(Beacon::new(now)),
+        }
+    }
+
+    /// What watchers look at.
+    pub(super) fn beacon(&self) -> Arc<Beacon> {
+        Arc::clone(&self.beacon)
+    }
+
+    /// Threads with work in hand.
+    pub(super) fn busy(&self) -> usize {
+        self.busy
+    }
+
+    /// Does a thread wait for events?
+    pub(super) fn is_polling(&self) -> bool {
+        self.is_polling
+    }
+
+    /// What `thread`, which has nothing in hand, may do.
+    pub(super) fn role(&self, thread: usize, has_work: bool, now: Instant) -> Role {
+        if self.is_polling {
+            // Work that is there while someone waits for events was brought by an answer: a request behind it.
+            return match has_work {
+                true => Role::Help,
+                false => Role::StandBy,
+            };
+        }
+        let is_led = self.leader.is_some_and(|leader| leader != thread);
+        match is_led && self.busy > 0 && !self.pace.is_slow() && !self.is_overdue(now) {
+            true => Role::StandBy,
+            false => Role::Lead,
+        }
+    }
+
+    /// Has no one asked the kernel for events for too long?
+    fn is_overdue(&self, now: Instant) -> bool {
+        !self.is_polling && now.saturating_duration_since(self.attended) >= OVERDUE
+    }
+
+    /// Is it time to ask the kernel for events, although there is work?
+    pub(super) fn is_stale(&self, now: Instant) -> bool {
+        !self.is_polling && now.saturating_duration_since(self.attended) >= STALE
+    }
+
+    /// `thread` has asked the kernel for events without waiting for them.
+    pub(super) fn attended(&mut self, thread: usize, now: Instant) {
+        self.leader = Some(thread);
+        self.attended = now;
+        self.beacon.show(now, self.is_polling);
+    }
+
+    /// `thread` begins to wait for events.
+    pub(super) fn begin_wait(&mut self, thread: usize, now: Instant) {
+        self.is_polling = true;
+        self.attended(thread, now);
+    }
+
+    /// `thread` has waited for events.
+    pub(super) fn end_wait(&mut self, thread: usize, now: Instant) {
+        self.is_polling = false;
+        self.attended(thread, now);
+    }
+
+    /// `thread` begins a piece of work; `has_more`: it leaves some. Who is to be called for what, before it does.
+    pub(super) fn begin_work(&mut self, thread: usize, has_more: bool) -> Option<(usize, Call)> {
+        self.busy += 1;
+        if self.is_polling && !has_more {
+            return None;
+        }
+        if !self.is_polling {
+            self.leader = Some(thread);
+        }
+        if self.pace.is_slow() {
+            return self.call().map(|called| (called, Call::Act));
+        }
+        if self.is_polling || self.watcher.is_some() {
+            return None;
+        }
+        self.watcher = self.standing.last().copied();
+        self.watcher.map(|watcher| (watcher, Call::Watch))
+    }
+
+    /// A thread comes back from its work, which took so long.
+    pub(super) fn end_work(&mut self, took: Duration) {
+        self.busy = self.busy.saturating_sub(1);
+        self.pace.note(took);
+    }
+
+    /// `thread` does nothing until it is called. `true`: it is to watch meanwhile.
+    pub(super) fn stand_by(&mut self, thread: usize) -> bool {
+        if self.leader == Some(thread) {
+            self.leader = None;
+        }
+        self.standing.push(thread);
+        if self.watcher.is_none() && !self.pace.is_slow() {
+            self.watcher = Some(thread);
+        }
+        self.watcher == Some(thread)
+    }
+
+    /// `thread` stands by no longer.
+    pub(super) fn step_forward(&mut self, thread: usize) {
+        self.standing.retain(|&standing| standing != thread);
+        self.watcher = self.watcher.filter(|&watcher| watcher != thread);
+    }
+
+    /// `thread` has watched and seen nothing go on since `sight`. `true`: it need not look until it is called; another
+    /// may have its place by now.
+    pub(super) fn stop_watching(&mut self, thread: usize, sight: Sight) -> bool {
+        if self.watcher != Some(thread) {
+            return true;
+        }
+        if !self.is_polling || self.beacon.look() != sight {
+            return false;
+        }
+        self.watcher = None;
+        true
+    }
+
+    /// Calls one who stands by: the one who did something last, whose memory is warm.
+    pub(super) fn call(&mut self) -> Option<usize> {
+        let called = self.standing.last().copied()?;
+        self.step_forward(called);
+        Some(called)
+    }
+}
+
+/// What a watcher sees from afar: when the loop was last attended, and whether someone waits for events now. Looked
+/// at without the lock that the roster is behind.
+#[derive(Debug)]
+pub(super) struct Beacon {
+    start: Instant,
+    /// Nanoseconds since the start, and in the lowest bit whether someone waits.
+    light: AtomicU64,
+}
+
+/// What a look at a [`Beacon`] showed; the same as before: nothing has gone on in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sight(u64);
+
+impl Beacon {
+    fn new(start: Instant) -> Self {
+        Self {
+            start,
+            light: AtomicU64::new(0),
+        }
+    }
+
+    fn show(&self, attended: Instant, is_polling: bool) {
+        let light = self.nanoseconds(attended) << 1 | u64::from(is_polling);
+        self.light.store(light, Ordering::Relaxed);
+    }
+
+    /// What it shows.
+    pub(super) fn look(&self) -> Sight {
+        Sight(self.light.load(Ordering::Relaxed))
+    }
+
+    /// Had the loop, when it looked like that, been unattended for too long?
+    pub(super) fn is_overdue(&self, sight: Sight, now: Instant) -> bool {
+        let since = self.nanoseconds(now).saturating_sub(sight.0 >> 1);
+        sight.0 & 1 == 0 && Duration::from_nanos(since) >= OVERDUE
+    }
+
+    fn nanoseconds(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.start).as_nanos() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUICK: Duration = Duration::from_micros(5);
+    const LONG: Duration = Duration::from_millis(10);
+
+    /// Threads 1, 2, … stand by, in that order; thread 0 waits for events.
+    fn roster(threads: usize, start: Instant) -> Roster {
+        let mut roster = Roster::new(start);
+        (1..threads).for_each(|thread| {
+            roster.stand_by(thread);
+        });
+        roster.begin_wait(0, start);
+        roster
+    }
+
+    fn make_slow(roster: &mut Roster) {
+        for _ in 0..8 {
+            roster.begin_work(0, false);
+            roster.end_work(LONG);
+        }
+    }
+
+    #[test]
+    fn quick_work_stays_with_the_leader_and_a_watcher_is_called_once() {
+        let start = Instant::now();
+        let mut roster = roster(3, start);
+        // Nobody watches: all has been quiet.
+        roster.step_forward(1);
+        roster.stand_by(1);
+        roster.watcher = None;
+        roster.end_wait(0, start);
+        assert_eq!(roster.role(0, true, start), Role::Lead);
+        assert_eq!(roster.begin_work(0, true), Some((1, Call::Watch)));
+        roster.end_work(QUICK);
+        assert_eq!(roster.role(0, true, start), Role::Lead);
+        assert_eq!(roster.begin_work(0, true), None);
+        // Who is not the leader leaves it alone meanwhile.
+        assert_eq!(roster.role(2, true, start), Role::StandBy);
+    }
+
+    #[test]
+    fn an_overdue_loop_is_taken_over_and_its_old_leader_stands_by() {
+        let start = Instant::now();
+        let mut roster = roster(2, start);
+        roster.end_wait(0, start);
+        roster.begin_work(0, true);
+        let later = start + OVERDUE;
+        let beacon = roster.beacon();
+        assert!(!beacon.is_overdue(beacon.look(), start));
+        assert!(beacon.is_overdue(beacon.look(), later));
+        roster.step_forward(1);
+        assert_eq!(roster.role(1, true, later), Role::Lead);
+        roster.attended(1, later);
+        roster.begin_work(1, false);
+        roster.end_work(QUICK);
+        assert_eq!(roster.role(1, false, later), Role::Lead);
+        roster.begin_wait(1, later);
+        assert!(!beacon.is_overdue(beacon.look(), later + LONG));
+        roster.end_work(LONG);
+        assert_eq!(roster.role(0, false, later), Role::StandBy);
+        // A request behind its answer is its own to run.
+        assert_eq!(roster.role(0, true, later), Role::Help);
+    }
+
+    #[test]
+    fn before_slow_work_another_is_called_as_long_as_there_is_one() {
+        let start = Instant::now();
+        let mut roster = roster(3, start);
+        roster.end_wait(0, start);
+        make_slow(&mut roster);
+        for thread in [1, 2] {
+            roster.stand_by(thread);
+        }
+        roster.standing.dedup();
+        assert_eq!(roster.begin_work(0, true), Some((2, Call::Act)));
+        assert_eq!(roster.role(2, true, start), Role::Lead);
+        assert_eq!(roster.begin_work(2, true), Some((1, Call::Act)));
+        assert_eq!(roster.begin_work(1, true), None);
+        assert_eq!(roster.busy(), 3);
+        // Whoever comes back first goes on.
+        roster.end_work(LONG);
+        assert_eq!(roster.role(2, true, start), Role::Lead);
+    }
+
+    #[test]
+    fn slow_work_calls_no_one_while_the_loop_is_attended_and_nothing_is_left() {
+        let start = Instant::now();
+        let mut roster = roster(2, start);
+        make_slow(&mut roster);
+        assert!(roster.is_polling());
+        assert_eq!(roster.begin_work(2, false), None);
+        assert_eq!(roster.begin_work(2, true), Some((1, Call::Act)));
+    }
+
+    #[test]
+    fn a_slow_application_is_forgotten_after_some_quick_ones() {
+        let mut pace = Pace::default();
+        pace.note(Duration::from_secs(60));
+        assert!(pace.is_slow());
+        let quick = (0..)
+            .take_while(|_| {
+                pace.note(QUICK);
+                pace.is_slow()
+            })
+            .count();
+        assert!(quick < 8, "{quick}");
+    }
+
+    #[test]
+    fn a_watcher_rests_only_when_nothing_has_gone_on_and_the_loop_is_attended() {
+        let start = Instant::now();
+        let mut roster = roster(2, start);
+        let sight = roster.beacon().look();
+        assert_eq!(roster.watcher, Some(1));
+        roster.end_wait(0, start + QUICK);
+        assert!(!roster.stop_watching(1, roster.beacon().look()));
+        roster.begin_wait(0, start + QUICK);
+        assert!(!roster.stop_watching(1, sight));
+        assert!(roster.stop_watching(1, roster.beacon().look()));
+        assert_eq!(roster.watcher, None);
+    }
+}
