@@ -21,6 +21,7 @@ mod privileges;
 mod reload;
 mod signals;
 mod support;
+mod threads;
 mod trouble;
 mod uwsgi;
 mod wsgi;
