@@ -109,6 +109,7 @@ impl<'a> Single<'a> {
             listeners,
             slot,
             signals,
+            ready: None,
             lifeline: None,
         };
         let status = mold::serve_to_the_end(self.prepared.program.serve, seat, gateway, runtime);

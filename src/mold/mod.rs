@@ -240,12 +240,14 @@ impl Mold {
         if let Err(error) = sys::renew_worker_signals() {
             log::error!("cannot take signals: {error}");
         }
-        // The only one who could mind is a master that is gone, and that the lifeline tells.
-        let _ = self.channel.report(&Report::WorkerReady {
-            ticket: order.ticket,
-            pid: occupant.pid,
-        });
-        drop(self.channel);
+        let channel = self.channel;
+        let announce = move || {
+            // The only one who could mind is a master that is gone, and that the lifeline tells.
+            let _ = channel.report(&Report::WorkerReady {
+                ticket: order.ticket,
+                pid: occupant.pid,
+            });
+        };
         let seat = Seat {
             facts,
             generation: self.generation,
@@ -253,6 +255,7 @@ impl Mold {
             listeners: self.listeners,
             slot,
             signals,
+            ready: Some(Box::new(announce)),
             lifeline: Some(self.lifeline),
         };
         serve_to_the_end(self.serve, seat, gateway, runtime)

@@ -23,7 +23,7 @@ use crate::scoreboard::WorkerState;
 use crate::server::{EventLoop, ForeignToken, Listener};
 
 use autoreload::Autoreload;
-pub use seat::{BoundListener, Departure, Seat};
+pub use seat::{Announcement, BoundListener, Departure, Seat};
 
 /// How often a worker looks whether everything is done, while it leaves.
 const DRAIN_LOOK: Duration = Duration::from_millis(250);
@@ -130,6 +130,12 @@ impl Worker {
         };
         worker.pause_or_resume();
         worker.seat.slot.set_state(WorkerState::Serving);
+        worker
+            .seat
+            .ready
+            .take()
+            .into_iter()
+            .for_each(|announce| announce());
         Ok(worker)
     }
 

@@ -21,6 +21,9 @@ pub struct BoundListener {
     pub port: Option<u16>,
 }
 
+/// Tells the master that a worker accepts connections.
+pub type Announcement = Box<dyn FnOnce() + Send>;
+
 /// What a worker is given.
 pub struct Seat {
     /// Its number and its master.
@@ -37,6 +40,9 @@ pub struct Seat {
     /// TERM and INT: drain and leave (again: nothing more). QUIT: leave at once. USR1: reopen the log
     /// (`logging::reopen`; the master shows everyone's state). WINCH: look at `slot.board().is_paused()` again.
     pub signals: OwnedFd,
+    /// To be called once connections are accepted: until then nobody relies on this worker, and an old generation goes on
+    /// serving. `None`: nobody waits to hear it.
+    pub ready: Option<Announcement>,
     /// At its end when the master is gone: the worker drains and leaves. `None` in a single process.
     pub lifeline: Option<OwnedFd>,
 }

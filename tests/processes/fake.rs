@@ -306,7 +306,8 @@ impl Gateway for FakeGateway {
 }
 
 /// The "loop": what the real one promises its master, for one request at a time.
-fn serve(seat: Seat, _: Box<dyn Gateway>, _: &dyn Runtime) -> Departure {
+fn serve(mut seat: Seat, _: Box<dyn Gateway>, _: &dyn Runtime) -> Departure {
+    seat.ready.take().into_iter().for_each(|announce| announce());
     if APP.get().is_some_and(|app| app == "return-at-once") {
         return Departure::Drained;
     }
