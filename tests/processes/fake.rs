@@ -4,7 +4,7 @@
 //!
 //! Its configuration is a file of `name = value` lines named by `--config`. The application (`app = FILE`) is
 //! a line: `version WORD` (what it answers), `raise`, `exit N`, `abort`, `hang`, `crash-worker`,
-//! `return-at-once`. Paths: `/` says `WORD worker=N pid=P generation=G`; `/sleep/MS` takes its time; `/abort`
+//! `return-at-once`, `no-loop` (its loop can't be made). Paths: `/` says `WORD worker=N pid=P generation=G`; `/sleep/MS` takes its time; `/abort`
 //! kills the worker.
 
 use std::fs;
@@ -307,6 +307,9 @@ impl Gateway for FakeGateway {
 
 /// The "loop": what the real one promises its master, for one request at a time.
 fn serve(mut seat: Seat, _: Box<dyn Gateway>, _: &dyn Runtime) -> Departure {
+    if APP.get().is_some_and(|app| app == "no-loop") {
+        return Departure::Failed;
+    }
     seat.ready.take().into_iter().for_each(|announce| announce());
     if APP.get().is_some_and(|app| app == "return-at-once") {
         return Departure::Drained;

@@ -76,6 +76,7 @@ fn a_broken_application_leaves_the_old_one_serving() {
         ("exit 3", "asked to end"),
         ("abort", "SIGABRT"),
         ("crash-worker", "SIGABRT"),
+        ("no-loop", "status 1"),
     ];
     for (count, (line, reason)) in breaks.into_iter().enumerate() {
         server.site.write_app(line);
