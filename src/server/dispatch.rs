@@ -6,6 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use uwrs_api::{BodySource, Exchange, ExchangeId, Gateway, Pull};
 
+use crate::sys;
+
 /// Pieces of one body that are asked for before other work has its turn: its connection is in the processor's caches.
 const PIECES_IN_A_ROW: u32 = 64;
 
@@ -176,20 +178,39 @@ impl Dispatch {
 
 /// A panic drops the responder, which answers 500 in its stead.
 fn answer(gateway: &dyn Gateway, exchange: Exchange) {
-    if catch_unwind(AssertUnwindSafe(|| gateway.handle(exchange))).is_err() {
+    let handled = catch_unwind(AssertUnwindSafe(|| gateway.handle(exchange)));
+    end_forked_copy();
+    if handled.is_err() {
         log::error!("the gateway panicked; its request is answered with 500");
     }
 }
 
 fn pull(source: &mut dyn BodySource) -> Pull {
-    catch_unwind(AssertUnwindSafe(|| source.pull())).unwrap_or_else(|_| {
+    let pulled = catch_unwind(AssertUnwindSafe(|| source.pull()));
+    end_forked_copy();
+    pulled.unwrap_or_else(|_| {
         log::error!("a response body panicked; its connection is cut");
         Pull::Failed
     })
 }
 
 fn discard(source: Box<dyn BodySource>) {
-    if catch_unwind(AssertUnwindSafe(|| drop(source))).is_err() {
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(source)));
+    end_forked_copy();
+    if dropped.is_err() {
         log::error!("a response body panicked when it was dropped");
+    }
+}
+
+/// Ends this process if it is not the worker but a child that the application forked in a call and let come back.
+/// It shares the worker's epoll, connections and listening sockets: were it to go on, it would answer in the
+/// worker's place, and nobody would know of it. To be asked before anything of that is touched.
+fn end_forked_copy() {
+    if sys::is_forked_copy() {
+        log::warn!(
+            "process {}, forked by the application, came back from its request and is ended: end such children with os._exit()",
+            std::process::id()
+        );
+        sys::exit_now(1);
     }
 }

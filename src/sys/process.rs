@@ -6,6 +6,8 @@ use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::prctl;
@@ -37,6 +39,36 @@ pub fn fork() -> io::Result<Fork> {
         ForkResult::Parent { child } => Ok(Fork::Parent(child.as_raw())),
         ForkResult::Child => Ok(Fork::Child),
     }
+}
+
+/// Set in every child of a process that called [`notice_forks`].
+static IS_FORKED_COPY: AtomicBool = AtomicBool::new(false);
+
+/// From now on [`is_forked_copy`] tells a child of this process, whoever forks it, from the process itself.
+///
+/// # Errors
+/// There is no memory for the note.
+pub fn notice_forks() -> io::Result<()> {
+    extern "C" fn mark_copy() {
+        IS_FORKED_COPY.store(true, Ordering::Relaxed);
+    }
+    static ONCE: Once = Once::new();
+    let mut status = 0;
+    ONCE.call_once(|| {
+        // SAFETY: the handler does nothing but store to an atomic, which is allowed in a forked child.
+        status = unsafe { libc::pthread_atfork(None, None, Some(mark_copy)) };
+    });
+    IS_FORKED_COPY.store(false, Ordering::Relaxed);
+    match status {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// Is this a child, forked since, of the process that called [`notice_forks`]? Costs a load, where asking the kernel
+/// for the process's id after every request would be measurable.
+pub fn is_forked_copy() -> bool {
+    IS_FORKED_COPY.load(Ordering::Relaxed)
 }
 
 /// Ends the process at once: no destructors, no `atexit` of C. How forked children end.

@@ -21,6 +21,7 @@ use crate::logging::{self, AccessLog};
 use crate::protocol;
 use crate::scoreboard::WorkerState;
 use crate::server::{EventLoop, ForeignToken, Listener};
+use crate::sys;
 
 use autoreload::Autoreload;
 pub use seat::{Announcement, BoundListener, Departure, Seat};
@@ -93,6 +94,7 @@ struct Worker {
 impl Worker {
     /// Takes its seat: from now on `event_loop` accepts connections.
     fn start(seat: Seat, mut event_loop: EventLoop) -> io::Result<Self> {
+        sys::notice_forks()?;
         let config = &seat.config;
         let host = nix::unistd::gethostname()
             .map(|name| name.to_string_lossy().into_owned())

@@ -102,3 +102,29 @@ fn a_worker_that_dies_at_every_request_is_not_respawned_without_pause() {
     assert!(deaths < 100, "{deaths} deaths in four seconds");
     assert_eq!(server.get("/").text(), "hello\n");
 }
+
+#[test]
+fn a_child_that_the_application_forked_does_not_become_a_second_worker() {
+    let app = "import os, sys\n\
+        def application(environ, start_response):\n\
+        \x20   child = os.fork()\n\
+        \x20   if child == 0 and environ['PATH_INFO'] == '/leave':\n\
+        \x20       sys.exit(0)\n\
+        \x20   if child == 0 and environ['PATH_INFO'] == '/raise':\n\
+        \x20       raise RuntimeError('in the child')\n\
+        \x20   start_response('200 OK', [])\n\
+        \x20   if child == 0:\n\
+        \x20       return [b'child']\n\
+        \x20   _, status = os.waitpid(child, 0)\n\
+        \x20   return [b'parent, %d' % os.WEXITSTATUS(status)]\n";
+    let server = Server::new()
+        .app(app)
+        .ini("http = 127.0.0.1:0\nmodule = app\n")
+        .start();
+    let mut connection = server.connect();
+    for path in ["/return", "/leave", "/raise", "/return"] {
+        assert_eq!(connection.get(path).text(), "parent, 1", "{path}");
+    }
+    server.wait_for_log(&["forked by the application", "os._exit"]);
+    assert_eq!(server.family().len(), 3, "master, mold, worker");
+}
