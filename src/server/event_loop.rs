@@ -36,6 +36,8 @@ const ACCEPTS_A_TURN: usize = 64;
 const SWEEP: Duration = Duration::from_millis(500);
 /// Out of descriptors: how long until accepting is tried again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// Out of descriptors: how long until it is said again.
+const EXHAUSTION_REMINDER: Duration = Duration::from_secs(10);
 
 const MAILBOX: Token = Token(0);
 const FIRST_LISTENER: usize = 1;
@@ -81,6 +83,8 @@ pub struct EventLoop {
     connections: Slab<Entry>,
     generation: u32,
     foreigners: usize,
+    /// Descriptors ran out: when to say so again.
+    next_complaint: Option<Instant>,
     /// Connections that have more to do and had their share of the last turn.
     ready: VecDeque<usize>,
     /// Who comes next when there is room for requests: connections that are open and those that are not take turns.
@@ -134,6 +138,7 @@ impl EventLoop {
             connections: Slab::new(),
             generation: 0,
             foreigners: 0,
+            next_complaint: None,
             ready: VecDeque::new(),
             held: VecDeque::new(),
             next_sweep: services.now() + SWEEP,
@@ -461,13 +466,17 @@ impl EventLoop {
 
     /// Out of descriptors: epoll would report the listener again and again, so it is not watched for a while.
     fn exhausted(&mut self, error: &io::Error) {
-        log::error!(
-            "no connection can be accepted: {error}; {} are open; trying again every {} ms (raise max-fd or ulimit -n)",
-            self.connections.len(),
-            ACCEPT_PAUSE.as_millis()
-        );
+        let now = self.services.now();
+        if self.next_complaint.is_none_or(|at| now >= at) {
+            self.next_complaint = Some(now + EXHAUSTION_REMINDER);
+            log::error!(
+                "no connection can be accepted: {error}; {} are open; trying again every {} ms (raise ulimit -n)",
+                self.connections.len(),
+                ACCEPT_PAUSE.as_millis()
+            );
+        }
         self.stop_listening();
-        self.admission = Admission::Exhausted(self.services.now() + ACCEPT_PAUSE);
+        self.admission = Admission::Exhausted(now + ACCEPT_PAUSE);
     }
 
     fn stop_listening(&mut self) {
