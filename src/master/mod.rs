@@ -300,8 +300,12 @@ impl Master<'_> {
     }
 
     fn start_mold(&mut self, mold: MoldId, generation: u64, first: bool) {
-        if let Some(files) = self.pending.take() {
-            self.generations.entry(generation).or_insert(files);
+        // What was read last is for the generation that has nothing yet. A mold that died is started again in one that
+        // has, perhaps between the reading and the start of the next.
+        if !self.generations.contains_key(&generation)
+            && let Some(files) = self.pending.take()
+        {
+            self.generations.insert(generation, files);
         }
         let Some(files) = self.generations.get(&generation) else {
             return;

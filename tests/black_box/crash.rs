@@ -128,3 +128,20 @@ fn a_child_that_the_application_forked_does_not_become_a_second_worker() {
     server.wait_for_log(&["forked by the application", "os._exit"]);
     assert_eq!(server.family().len(), 3, "master, mold, worker");
 }
+
+#[test]
+fn a_reload_that_is_asked_for_while_everyone_dies_is_done() {
+    let server = Server::new()
+        .ini("http = 127.0.0.1:0\nmodule = app\nprocesses = 2\n")
+        .start();
+    let family = server.family();
+    // The master hears of all this at once.
+    process::signal(server.pid(), Signal::SIGSTOP);
+    process::signal(server.pid(), Signal::SIGHUP);
+    for child in family.iter().filter(|child| child.pid != server.pid()) {
+        process::signal(child.pid, Signal::SIGKILL);
+    }
+    process::signal(server.pid(), Signal::SIGCONT);
+    server.wait_for_log(&["generation 2 serves"]);
+    assert_eq!(server.get("/").text(), "hello\n");
+}
