@@ -143,6 +143,12 @@ impl Reader<'_> {
             let reason = cannot_read(&open.given, &open.path, &error);
             format!("{reason}{}", self.neighbour(open))
         })?;
+        if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+            return Err(format!(
+                "cannot read \"{}\": it is UTF-16: save the file as UTF-8",
+                open.given
+            ));
+        }
         let document = Rc::new(Document::read(&bytes));
         for remark in &document.remarks {
             self.problems.warn(&origin(open, remark.line), "", remark.reason);

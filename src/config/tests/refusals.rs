@@ -424,6 +424,11 @@ fn a_text_that_is_broken_is_told_by_its_line() {
             "{text}"
         );
     }
+    for mark in [&b"\xff\xfe[\0"[..], b"\xfe\xff\0["] {
+        let faults = Machine::new().file("/srv/uwsgi.ini", mark).faults();
+        let expected = "cannot read \"uwsgi.ini\": it is UTF-16: save the file as UTF-8";
+        assert!(faults.len() == 1 && faults[0].ends_with(expected), "{faults:?}");
+    }
     let latin = Machine::new().file("/srv/uwsgi.ini", &b"[uwsgi]\n; caf\xe9\n"[..]);
     assert_eq!(latin.warnings(), [""; 0], "a comment may be anything");
 }
