@@ -8,8 +8,20 @@ use crate::sys::{self, Pid, Signal};
 /// The short name of every process of ours.
 pub const PROCESS_NAME: &str = "uwrs";
 
-/// Writes this process's id. `option`: who asks, for the error.
+/// Writes this process's id, over the one of a server that is gone or, with a warning, is there. `option`: who asks, for
+/// the error.
 pub(crate) fn write(option: &str, path: &Path) -> Result<(), String> {
+    if let Ok(pid) = read(path)
+        && pid != std::process::id() as Pid
+        && sys::is_alive(pid)
+        && sys::process_name(pid).as_deref() == Some(PROCESS_NAME)
+    {
+        log::warn!(
+            "{option} = {}: another {PROCESS_NAME} runs by this file (pid {pid}), and is out of reach for --stop and \
+             --reload now: give each server its own",
+            path.display()
+        );
+    }
     fs::write(path, format!("{}\n", std::process::id()))
         .map_err(|error| format!("{option} = {}: {error}", path.display()))
 }

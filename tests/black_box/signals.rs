@@ -346,6 +346,22 @@ fn killall_finds_every_process_and_asks_for_one_reload() {
 }
 
 #[test]
+fn whoever_takes_the_pidfile_of_a_running_server_says_so() {
+    let first = Server::new().ini(&format!("{HTTP}pidfile = %dpid\n")).start();
+    let pidfile = first.file("pid");
+    let second = Server::new()
+        .ini(&format!("{HTTP}pidfile = {}\n", pidfile.display()))
+        .start();
+    second.wait_for_log(&["warn", "pidfile", &format!("pid {}", first.pid())]);
+    // One that is gone is nothing to speak of.
+    fs::write(&pidfile, "4000000\n").unwrap();
+    let third = Server::new()
+        .ini(&format!("{HTTP}pidfile = {}\n", pidfile.display()))
+        .start();
+    assert_eq!(third.count_log("out of reach"), 0);
+}
+
+#[test]
 fn a_pidfile_serves_reload_and_stop() {
     let program = env!("CARGO_BIN_EXE_uwrs");
     let mut server = Server::new()
