@@ -367,7 +367,20 @@ pub(crate) fn load_application(
     config: &Config,
     tolerant: bool,
 ) -> Result<(), Failure> {
-    let loaded = runtime.load().and_then(|apps| {
+    sys::notice_forks().map_err(|error| Failure {
+        status: 1,
+        reason: format!("cannot notice forks: {error}"),
+    })?;
+    let loaded = runtime.load();
+    if sys::is_forked_copy() {
+        // It has this process's line to the master, and must not say anything there.
+        log::warn!(
+            "process {}, forked by the application, came back from its import and is ended: end such children with os._exit()",
+            std::process::id()
+        );
+        sys::exit_now(1);
+    }
+    let loaded = loaded.and_then(|apps| {
         if apps.is_empty() && config.application.need_app {
             let message =
                 "no application: name one with module = or wsgi-file =, or say need-app = false".into();

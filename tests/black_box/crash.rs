@@ -145,3 +145,26 @@ fn a_reload_that_is_asked_for_while_everyone_dies_is_done() {
     server.wait_for_log(&["generation 2 serves"]);
     assert_eq!(server.get("/").text(), "hello\n");
 }
+
+#[test]
+fn a_child_that_the_application_forked_at_import_does_not_become_a_second_mold() {
+    for way_out in ["pass", "sys.exit(0)", "raise RuntimeError('in the child')"] {
+        let app = format!(
+            "import os, sys\n\
+             if not os.fork():\n\
+             \x20   {way_out}\n\
+             else:\n\
+             \x20   os.wait()\n\
+             def application(environ, start_response):\n\
+             \x20   start_response('200 OK', [])\n\
+             \x20   return [b'hello']\n"
+        );
+        let server = Server::new()
+            .app(&app)
+            .ini("http = 127.0.0.1:0\nmodule = app\n")
+            .start();
+        assert_eq!(server.get("/").text(), "hello", "{way_out}");
+        assert_eq!(server.family().len(), 3, "master, mold, worker: {way_out}");
+        server.wait_for_log(&["forked by the application", "import"]);
+    }
+}
