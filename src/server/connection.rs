@@ -254,7 +254,7 @@ impl Connection {
             && self.readiness.writable
             && let Err(error) = self.flush(services)
         {
-            log::debug!("connection from {:?}: write: {error}", self.info.peer);
+            log::debug!("connection from {}: write: {error}", self.info.peer);
             return Step::Over;
         }
         match &self.phase {
@@ -355,7 +355,7 @@ impl Connection {
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => Step::More,
             Err(error) => {
-                log::debug!("connection from {:?}: read: {error}", self.info.peer);
+                log::debug!("connection from {}: read: {error}", self.info.peer);
                 Step::Over
             }
         };
@@ -412,7 +412,7 @@ impl Connection {
                     break;
                 }
                 Event::Close(reason) => {
-                    log::info!("connection from {:?} closed: {reason}", self.info.peer);
+                    log::info!("connection from {} closed: {reason}", self.info.peer);
                     self.phase = Phase::Closing {
                         farewell: Farewell::Prompt,
                     };
@@ -620,7 +620,7 @@ impl Connection {
     /// The client is told what it did wrong, and the connection ends.
     fn refuse(&mut self, refusal: &Refusal, services: &mut Services) {
         log::debug!(
-            "connection from {:?} refused: {} {}",
+            "connection from {} refused: {} {}",
             self.info.peer,
             refusal.status,
             refusal.reason
@@ -706,7 +706,7 @@ impl Connection {
         match expiry {
             Expiry::Close => Some(Verdict::Close),
             Expiry::Cut(why) => {
-                log::debug!("connection from {:?} cut: {why}", self.info.peer);
+                log::debug!("connection from {} cut: {why}", self.info.peer);
                 self.stream.reset_on_close();
                 Some(Verdict::Close)
             }

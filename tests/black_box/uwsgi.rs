@@ -161,6 +161,15 @@ fn a_request_that_was_cut_off_leaves_the_server_well() {
 }
 
 #[test]
+fn an_empty_packet_is_logged_with_where_it_came_from() {
+    let server = server();
+    let mut connection = server.connect();
+    connection.send([0; 4]);
+    connection.assert_closed();
+    server.wait_for_log(&["connection from 127.0.0.1:", "an empty uwsgi packet"]);
+}
+
+#[test]
 fn protocol_says_what_a_socket_speaks() {
     let server = Server::new()
         .ini("socket = 127.0.0.1:0\nprotocol = http\nmodule = app\n")

@@ -1,5 +1,6 @@
 //! [`Exchange`]: one request and the duty to answer it, as they travel to a gateway and back.
 
+use std::fmt;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,6 +23,16 @@ pub enum Peer {
     Inet(SocketAddr),
     /// A process on the other side of a unix socket.
     Unix,
+}
+
+impl fmt::Display for Peer {
+    /// As logs name it: `127.0.0.1:50000`, `a unix socket`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(address) => address.fmt(f),
+            Self::Unix => f.write_str("a unix socket"),
+        }
+    }
 }
 
 /// What is known of a connection before a byte was read.
