@@ -321,3 +321,33 @@ fn an_exception_or_a_broken_stream_in_a_thread_ends_its_own_request_only() {
         assert_eq!(client.get("/hello").text(), "hello\n");
     }
 }
+
+/// An application that gives a hint, and its answer when another request allows it.
+const HINTS: &str = r#"
+import threading
+
+ALLOWED = threading.Event()
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/allow":
+        ALLOWED.set()
+    else:
+        environ["wsgi.early_hints"]([("Link", "</style.css>; rel=preload")])
+        ALLOWED.wait(20)
+    start_response("200 OK", [("Content-Length", "5")])
+    return [b"done\n"]
+"#;
+
+#[test]
+fn early_hints_arrive_before_the_answer_is_made() {
+    let server = Server::new()
+        .app(HINTS)
+        .ini(&format!("{HTTP}threads = 2"))
+        .start();
+    let mut client = ask(&server, "/hinted");
+    let hints = client.head().unwrap();
+    assert_eq!(hints.status, 103);
+    assert_eq!(hints.header("Link"), Some("</style.css>; rel=preload"));
+    assert_eq!(server.get("/allow").text(), "done\n");
+    assert_eq!(client.response().text(), "done\n");
+}

@@ -125,9 +125,28 @@ impl Responder {
         }
     }
 
+    /// What sends interim answers in this one's place.
+    pub fn interim_sender(&self) -> Option<InterimSender> {
+        let post = Arc::clone(self.post.as_ref()?);
+        Some(InterimSender { id: self.id, post })
+    }
+
     /// Which exchange it is.
     pub fn id(&self) -> ExchangeId {
         self.id
+    }
+}
+
+/// Sends interim answers (1xx) to an exchange. What comes after the response is dropped.
+pub struct InterimSender {
+    id: ExchangeId,
+    post: Arc<dyn Post>,
+}
+
+impl InterimSender {
+    /// Sends one.
+    pub fn send(&self, head: crate::ResponseHead) {
+        self.post.post(self.id, Reply::Interim(head));
     }
 }
 

@@ -12,7 +12,7 @@ mod request;
 mod runtime;
 mod text;
 
-pub use exchange::{Body, ConnectionInfo, Exchange, ExchangeId, Peer, Post, Responder};
+pub use exchange::{Body, ConnectionInfo, Exchange, ExchangeId, InterimSender, Peer, Post, Responder};
 pub use gateway::{BodyMode, Gateway};
 pub use protocol::{Event, Inbound, Outbound, Protocol, ProtocolState, Refusal, Segment};
 pub use reply::{BodyLength, BodySource, Pull, Reply, ReplyBody, ResponseHead};

@@ -11,6 +11,7 @@ use pyo3::types::{PyDict, PyString};
 use uwrs_api::{Body, BodyFraming, ConnectionInfo, Request, Version};
 
 use super::caches::{Connections, FieldKey, FieldNames, Texts};
+use super::early_hints::{CurrentExchange, EarlyHints};
 use super::file_wrapper::FileWrapper;
 use super::input;
 use crate::{Settings, raw, uwsgi_module};
@@ -40,6 +41,19 @@ impl EnvironBuilder {
             texts: Texts::new(),
             connections: Connections::new(),
         })
+    }
+
+    /// Puts `wsgi.early_hints` into the environs.
+    pub(super) fn offer_early_hints(
+        &self,
+        py: Python<'_>,
+        current: Option<&CurrentExchange>,
+    ) -> PyResult<()> {
+        let Some(current) = current else { return Ok(()) };
+        let callable = Bound::new(py, EarlyHints(current.clone()))?;
+        self.template
+            .bind(py)
+            .set_item(intern!(py, "wsgi.early_hints"), callable)
     }
 
     /// One that makes the same environs, with caches of its own.

@@ -8,6 +8,7 @@
 mod answer;
 mod body;
 mod caches;
+mod early_hints;
 mod environ;
 mod file_wrapper;
 mod input;
@@ -24,6 +25,7 @@ use uwrs_api::{BodyMode, Exchange, Gateway};
 use crate::mounts::{Mounts, Place};
 use crate::{Settings, failure, raw, uwsgi_module};
 
+use early_hints::CurrentExchange;
 use environ::{EnvironBuilder, Facts};
 use response::Delivery;
 use start_response::Starters;
@@ -33,6 +35,8 @@ pub(crate) struct WsgiGateway {
     mounts: Arc<Mounts<Py<PyAny>>>,
     environ: RefCell<EnvironBuilder>,
     starters: RefCell<Starters>,
+    /// Where early hints go; `None` where nobody would send them before the answer.
+    current: Option<CurrentExchange>,
 }
 
 impl WsgiGateway {
@@ -41,18 +45,26 @@ impl WsgiGateway {
         let mut starters = Starters::default();
         let starter = starters.take(py)?;
         starters.put_back(py, starter);
+        let current = settings.multithread.then(CurrentExchange::default);
+        let environ = EnvironBuilder::new(py, settings)?;
+        environ.offer_early_hints(py, current.as_ref())?;
         Ok(Self {
             mounts: Arc::new(mounts),
-            environ: RefCell::new(EnvironBuilder::new(py, settings)?),
+            environ: RefCell::new(environ),
             starters: RefCell::new(starters),
+            current,
         })
     }
 
     fn copy(&self, py: Python<'_>) -> PyResult<Self> {
+        let current = self.current.as_ref().map(|_| CurrentExchange::default());
+        let environ = self.environ.borrow().copy(py)?;
+        environ.offer_early_hints(py, current.as_ref())?;
         Ok(Self {
             mounts: Arc::clone(&self.mounts),
-            environ: RefCell::new(self.environ.borrow().copy(py)?),
+            environ: RefCell::new(environ),
             starters: RefCell::new(Starters::default()),
+            current,
         })
     }
 
@@ -94,7 +106,10 @@ impl WsgiGateway {
                 return response::broken(py, responder, &request, "making start_response failed", &error);
             }
         };
+        let in_hand = self.current.as_ref();
+        let in_hand = in_hand.map(|current| current.set(responder.interim_sender()));
         let returned = app.bind(py).call1((environ, starter.callable(py)));
+        drop(in_hand);
         let delivery = Delivery {
             responder,
             request: &request,

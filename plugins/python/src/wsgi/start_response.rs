@@ -177,7 +177,7 @@ fn head(status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<Start
     Ok(StartedHead { head, content_length })
 }
 
-fn put_field(
+pub(super) fn put_field(
     head: &mut ResponseHead,
     field: &Bound<'_, PyAny>,
     content_length: &mut Option<u64>,
