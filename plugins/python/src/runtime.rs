@@ -106,8 +106,6 @@ impl Runtime for PythonRuntime {
         let frozen = self.attached(|py, runtime| {
             // What every worker would make for itself is made here, and shared.
             runtime.gateway = Some(runtime.make_gateway(py)?);
-            // Without a collection before: what it frees leaves holes all over the memory that the workers share, and
-            // each worker that fills them gets pages of its own (documentation of gc.freeze).
             py.import("gc")?.call_method0("freeze").map(drop)
         });
         if let Err(error) = frozen {
@@ -207,6 +205,10 @@ impl<'py> QuietCollector<'py> {
         let gc = self.py.import("gc")?;
         let now: (i64, i64, i64) = gc.call_method0("get_threshold")?.extract()?;
         if now == (0, before.1, before.2) {
+            // What was imported is set aside first: the collector would else begin with a walk over all of it. Without a
+            // collection before: what that frees leaves holes all over the memory that workers share, and each worker
+            // that fills them gets pages of its own (documentation of gc.freeze).
+            gc.call_method0("freeze")?;
             gc.call_method1("set_threshold", before)?;
         }
         Ok(())
