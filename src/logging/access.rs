@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uwrs_api::{ConnectionInfo, Peer, Refusal};
 
+use super::outlet;
 use crate::config::LoggingConfig;
 use crate::scoreboard::Slot;
 use crate::server::Record;
@@ -143,7 +144,7 @@ impl AccessLog {
     pub(crate) fn flush(&mut self) {
         self.refusals_told();
         if !self.lines.is_empty() {
-            let _ = std::io::stderr().write_all(&self.lines);
+            outlet::write(&self.lines);
         }
         self.lines.clear();
         self.lines.shrink_to(BATCH);

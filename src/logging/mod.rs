@@ -7,6 +7,7 @@
 //! log must not stop a server.
 
 mod access;
+mod outlet;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -111,14 +112,7 @@ struct StandardError;
 
 impl Write for StandardError {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let stderr = io::stderr();
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            match sys::write_once(stderr.as_fd(), rest) {
-                Ok(count) if count > 0 => rest = &rest[count..],
-                _ => break,
-            }
-        }
+        outlet::write(bytes);
         Ok(bytes.len())
     }
 

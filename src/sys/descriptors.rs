@@ -75,6 +75,12 @@ pub fn redirect_output(file: BorrowedFd<'_>) -> io::Result<()> {
     unistd::dup2_stderr(file).map_err(to_io)
 }
 
+/// Is it a file, which takes what is written without waiting for anyone?
+pub fn is_regular_file(fd: BorrowedFd<'_>) -> bool {
+    let kind = nix::sys::stat::fstat(fd).map(|stat| stat.st_mode & libc::S_IFMT);
+    kind == Ok(libc::S_IFREG)
+}
+
 /// One write(2), repeated only when a signal came first. How many bytes were taken.
 pub fn write_once(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     loop {

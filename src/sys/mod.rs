@@ -14,13 +14,13 @@ mod title;
 
 pub use clock::{LocalTime, local_time, monotonic_microseconds, monotonic_milliseconds};
 pub use descriptors::{
-    adopt_descriptor, blocking_pipe, close_descriptor, is_open, pipe, redirect_input, redirect_output,
-    set_inheritable, write_once,
+    adopt_descriptor, blocking_pipe, close_descriptor, is_open, is_regular_file, pipe, redirect_input,
+    redirect_output, set_inheritable, write_once,
 };
 pub use files::{set_umask, temporary_file};
 pub use identity::{Account, Identity, change_owner, effective_user, find_group, find_user};
 pub use memory::SharedMemory;
-pub use poll::{EpollEvents, epoll_exclusive, epoll_remove, epoll_wait, wait_readable};
+pub use poll::{EpollEvents, epoll_exclusive, epoll_remove, epoll_wait, wait_readable, wait_writable};
 pub use process::{
     Ending, Fork, Pid, become_session_leader, exit_now, fork, is_alive, is_forked_copy, notice_forks,
     parent_pid, process_name, reap_any, reap_child, replace_program, send_signal, set_die_with_parent,

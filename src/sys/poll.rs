@@ -22,6 +22,16 @@ pub fn wait_readable(descriptors: &[BorrowedFd<'_>], timeout: Option<Duration>) 
     }
 }
 
+/// Waits until something can be written, at most `timeout`. `false`: nothing can, or a signal came first.
+pub fn wait_writable(fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<bool> {
+    let mut polled = [PollFd::new(fd, PollFlags::POLLOUT)];
+    match poll(&mut polled, to_timeout(Some(timeout))) {
+        Ok(count) => Ok(count > 0),
+        Err(nix::errno::Errno::EINTR) => Ok(false),
+        Err(error) => Err(to_io(error)),
+    }
+}
+
 /// Whole milliseconds, rounded up so that a wait never ends just before its deadline and spins.
 fn to_timeout(timeout: Option<Duration>) -> PollTimeout {
     let Some(timeout) = timeout else {
