@@ -430,6 +430,38 @@ fn what_is_registered_for_the_end_is_run() {
 }
 
 #[test]
+fn the_words_of_a_print_are_one_write_whatever_the_environment_says() {
+    let app = format!(
+        "def chatter():\n\
+         \x20   for _ in range(300):\n\
+         \x20       print('one', 'two', 'three', flush=True)\n\
+         {}\n\
+         original = application\n\
+         def application(environ, start_response):\n\
+         \x20   chatter()\n\
+         \x20   return original(environ, start_response)\n",
+        crate::support::TOOLBOX
+    );
+    let server = Server::new()
+        .app(&app)
+        .env("PYTHONUNBUFFERED", "1")
+        .ini("http = 127.0.0.1:0\nmodule = app\nprocesses = 2\n");
+    let server = server.start();
+    let mut connections: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    for connection in &mut connections {
+        connection.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    }
+    for connection in &mut connections {
+        assert_eq!(connection.response().status, 200);
+    }
+    let log = server.log();
+    let torn = log
+        .lines()
+        .filter(|line| line.contains("one") && *line != "one two three");
+    assert_eq!(torn.collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
+#[test]
 fn a_changed_source_reloads_while_developing() {
     let server = Server::new().ini(&format!("{HTTP}py-autoreload = 1\n")).start();
     assert_eq!(server.get("/").text(), "hello\n");

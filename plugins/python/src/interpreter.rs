@@ -94,6 +94,9 @@ fn prepare(py: Python<'_>, settings: &Settings) -> PyResult<()> {
         if !stream.is_none() {
             let options = pyo3::types::PyDict::new(py);
             options.set_item("line_buffering", true)?;
+            // Also where PYTHONUNBUFFERED asks for none: the words of one `print` are one write, or the lines of
+            // several processes end up in one another.
+            options.set_item("write_through", false)?;
             stream.call_method("reconfigure", (), Some(&options))?;
         }
     }
