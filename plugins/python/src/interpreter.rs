@@ -1,6 +1,7 @@
 //! The interpreter's start: which Python, `sys.path`, `sys.argv`, the standard streams. What is loaded into it is the
 //! loader's business.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
@@ -66,6 +67,14 @@ fn plan(settings: &Settings) -> Result<Launch, String> {
 }
 
 fn cannot_start(settings: &Settings, reason: &str) -> String {
+    // The usual cause where `uid` is set and Python is installed in someone's home.
+    let denied = |path: &Path| matches!(path.metadata(), Err(error) if error.kind() == io::ErrorKind::PermissionDenied);
+    if denied(Path::new(BASE_PYTHON)) {
+        return format!(
+            "python: Python {OURS} does not start: this user may not read {BASE_PYTHON}: give it the right to, or build uwrs \
+             for a Python that everyone may read"
+        );
+    }
     match &settings.home {
         Some(home) => format!(
             "home: Python {OURS} does not start in {}: {reason}",
