@@ -17,7 +17,7 @@ pub use descriptors::{
     adopt_descriptor, blocking_pipe, close_descriptor, is_open, is_regular_file, pipe, redirect_input,
     redirect_output, set_inheritable, write_once,
 };
-pub use files::{set_umask, temporary_file};
+pub use files::set_umask;
 pub use identity::{Account, Identity, change_owner, effective_user, find_group, find_user};
 pub use memory::SharedMemory;
 pub use poll::{EpollEvents, epoll_exclusive, epoll_remove, epoll_wait, wait_readable, wait_writable};
