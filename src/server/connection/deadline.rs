@@ -1,0 +1,74 @@
+//! How long a connection waits for its client, and what follows. When it is looked at is the event loop's business.
+
+use std::time::Duration;
+
+use uwrs_api::{ProtocolState, Refusal};
+
+use super::{Connection, Phase, Verdict};
+use crate::server::services::Services;
+
+/// How long a refused client may go on sending before the connection is cut.
+const LINGER: Duration = Duration::from_secs(2);
+/// An idle connection stays this long when its worker leaves: a request may be on its way.
+const DRAIN_IDLE: Duration = Duration::from_secs(1);
+
+/// What follows when a wait has lasted too long.
+enum Expiry {
+    /// The connection closes; nothing was lost.
+    Close,
+    /// It is reset: an answer was under way.
+    Cut(&'static str),
+    /// 408 and close.
+    Refuse(&'static str),
+}
+
+impl Connection {
+    /// The wait that it is in: how long it may last, and what follows. `None`: no one waits for the client.
+    fn deadline(&self, services: &Services, draining: bool) -> Option<(Duration, Expiry)> {
+        let limits = &services.limits;
+        if self.is_held && self.outbound.is_empty() {
+            return None;
+        }
+        if !self.outbound.is_empty() {
+            return Some((
+                limits.send_timeout,
+                Expiry::Cut("the client does not take its answer"),
+            ));
+        }
+        match (&self.phase, self.protocol.state()) {
+            (Phase::Handling { .. } | Phase::Answering { .. }, _) => None,
+            (Phase::Lingering, _) => Some((LINGER, Expiry::Close)),
+            (Phase::Collecting { .. }, _) => Some((
+                limits.body_timeout,
+                Expiry::Refuse("the request's body did not arrive in time"),
+            )),
+            (_, ProtocolState::Idle) if draining => Some((DRAIN_IDLE, Expiry::Close)),
+            (_, ProtocolState::Idle) if self.served > 0 => Some((limits.keep_alive, Expiry::Close)),
+            (_, ProtocolState::Idle) => Some((limits.head_timeout, Expiry::Close)),
+            _ => Some((
+                limits.head_timeout,
+                Expiry::Refuse("the request's head did not arrive in time"),
+            )),
+        }
+    }
+
+    /// Ends a wait that has lasted too long. `None`: none has.
+    pub(crate) fn expire(&mut self, services: &mut Services, draining: bool) -> Option<Verdict> {
+        let (limit, expiry) = self.deadline(services, draining)?;
+        if services.now().duration_since(self.since) < limit {
+            return None;
+        }
+        match expiry {
+            Expiry::Close => Some(Verdict::Close),
+            Expiry::Cut(why) => {
+                log::debug!("connection from {} cut: {why}", self.info.peer);
+                self.stream.reset_on_close();
+                Some(Verdict::Close)
+            }
+            Expiry::Refuse(why) => {
+                self.refuse(&Refusal::new(408, why), services);
+                Some(self.advance(services))
+            }
+        }
+    }
+}
