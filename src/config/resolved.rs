@@ -175,6 +175,61 @@ pub struct ProcessConfig {
     pub worker_reload_mercy: Duration,
     /// Process titles.
     pub procname: ProcnameConfig,
+    /// `touch-reload` and its like: files that the master keeps an eye on.
+    pub touches: Vec<Touch>,
+}
+
+impl Default for ProcessConfig {
+    fn default() -> Self {
+        Self {
+            master: true,
+            workers: 1,
+            uid: None,
+            gid: None,
+            umask: None,
+            pidfile: None,
+            safe_pidfile: None,
+            daemonize: None,
+            die_on_term: true,
+            worker_reload_mercy: Duration::from_secs(60),
+            procname: ProcnameConfig::default(),
+            touches: Vec::new(),
+        }
+    }
+}
+
+/// A file whose change asks the master for something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// Absolute; it need not exist.
+    pub path: PathBuf,
+    /// What is asked for.
+    pub wish: TouchWish,
+}
+
+/// What the change of a file asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TouchWish {
+    /// `touch-reload`
+    Reload,
+    /// `touch-logreopen`
+    ReopenLog,
+    /// `touch-logrotate`
+    RotateLog,
+}
+
+impl TouchWish {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Reload, Self::ReopenLog, Self::RotateLog];
+
+    /// The option that says so.
+    pub fn option(self) -> &'static str {
+        match self {
+            Self::Reload => "touch-reload",
+            Self::ReopenLog => "touch-logreopen",
+            Self::RotateLog => "touch-logrotate",
+        }
+    }
 }
 
 /// A user or a group, as written.

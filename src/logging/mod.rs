@@ -58,6 +58,12 @@ pub fn reopen() -> Result<(), String> {
     FILE.get().map_or(Ok(()), |path| lead_output_to(path))
 }
 
+/// Gives the log's file another name, its own with the time in seconds behind it, and that name. [`reopen`] then begins a
+/// new one. `None`: the log goes to standard error.
+pub fn put_aside() -> Result<Option<PathBuf>, String> {
+    FILE.get().map(|path| put_aside_named(path)).transpose()
+}
+
 /// Says who this process is from now on, at the start of each line.
 pub fn set_role(role: &str) {
     role.clone_into(&mut ROLE.lock().unwrap_or_else(PoisonError::into_inner));
@@ -66,6 +72,24 @@ pub fn set_role(role: &str) {
 fn lead_output_to(path: &Path) -> Result<(), String> {
     let file = open_named(path)?;
     sys::redirect_output(file.as_fd()).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn put_aside_named(path: &Path) -> Result<PathBuf, String> {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let mut seconds = since_epoch.map_or(0, |elapsed| elapsed.as_secs());
+    let aside = loop {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{seconds}"));
+        let aside = PathBuf::from(name);
+        if !aside.exists() {
+            break aside;
+        }
+        seconds += 1;
+    };
+    match std::fs::rename(path, &aside) {
+        Ok(()) => Ok(aside),
+        Err(error) => Err(format!("{}: cannot be put aside: {error}", path.display())),
+    }
 }
 
 fn open_named(path: &Path) -> Result<File, String> {
@@ -149,6 +173,26 @@ mod tests {
         assert_eq!(
             String::from_utf8(line).unwrap(),
             "2026-07-04 12:00:01.005 [worker 2] warn: careful\n"
+        );
+    }
+
+    #[test]
+    fn a_log_is_put_aside_under_a_name_of_its_own_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("uwrs.log");
+        let aside = ["one", "two"].map(|text| {
+            std::fs::write(&path, text).unwrap();
+            put_aside_named(&path).unwrap()
+        });
+        assert!(!path.exists());
+        assert_eq!(
+            aside.map(|path| std::fs::read_to_string(path).unwrap()),
+            ["one", "two"]
+        );
+        assert!(
+            put_aside_named(&path)
+                .unwrap_err()
+                .contains("cannot be put aside")
         );
     }
 

@@ -4,6 +4,7 @@
 mod reexecution;
 mod report;
 mod supervisor;
+mod touch;
 
 pub(crate) use supervisor::{Handover, STATUS_NO_APPLICATION, Settings, WorkerView, plural, seconds};
 
@@ -12,7 +13,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::config::Config;
+use crate::config::{Config, TouchWish};
 use crate::launch::{
     Invocation, Notifier, Prepared, Sockets, Titles, Waiting, remove_pidfile, write_pidfile,
 };
@@ -24,6 +25,7 @@ use crate::sys::{self, Ending, Fork, MasterSignals, Pid, Signal};
 use crate::worker::BoundListener;
 use reexecution::take_over;
 use supervisor::{Command, Input, MoldId, Notice, Output, Supervisor, Urge};
+use touch::Touches;
 
 /// What is kept of a generation.
 struct GenerationFiles {
@@ -57,6 +59,7 @@ struct Master<'a> {
     config: Arc<Config>,
     links: Vec<Link>,
     preflight: Option<Pid>,
+    touches: Touches,
     waiting: Option<Waiting>,
     started: Instant,
     /// Has any generation ever served?
@@ -92,6 +95,8 @@ impl<'a> Master<'a> {
         sys::set_subreaper().map_err(failed("cannot become the parent of workers"))?;
         let (handed, before) = adopted.unzip();
         let (lifeline, scoreboard, channel, handover) = take_over(handed, &config)?;
+        let now = Instant::now();
+        let touches = Touches::new(&config.processes.touches, now);
         let mut master = Self {
             supervisor: Supervisor::new(scoreboard.slots()),
             program,
@@ -107,11 +112,11 @@ impl<'a> Master<'a> {
             config,
             links: Vec::new(),
             preflight: None,
+            touches,
             waiting,
             started,
             is_up: false,
         };
-        let now = Instant::now();
         if let Some(handover) = handover {
             log::info!(
                 "re-executed: {} of generation {} go on meanwhile",
@@ -151,6 +156,7 @@ impl<'a> Master<'a> {
             }
             self.wait();
             self.take_events();
+            self.look_at_files();
             self.supervisor.handle(Input::Tick, Instant::now());
         }
     }
@@ -158,9 +164,10 @@ impl<'a> Master<'a> {
     /// Until something happens or is due.
     fn wait(&self) {
         let now = Instant::now();
-        let timeout = self
-            .supervisor
-            .next_deadline()
+        let due = self.supervisor.next_deadline().into_iter();
+        let timeout = due
+            .chain(self.touches.next_look())
+            .min()
             .map(|due| due.saturating_duration_since(now));
         let mut watched: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd()];
         watched.extend(self.links.iter().map(|link| link.channel.as_fd()));
@@ -183,6 +190,13 @@ impl<'a> Master<'a> {
         self.take_reports();
         for (pid, ending) in endings {
             self.child_ended(pid, ending);
+        }
+    }
+
+    fn look_at_files(&mut self) {
+        for touch in self.touches.look(Instant::now()) {
+            log::info!("{} = {} was touched", touch.wish.option(), touch.path.display());
+            self.handle(Input::Command(command_of(touch.wish)));
         }
     }
 
@@ -284,6 +298,7 @@ impl Master<'_> {
                 self.signal_workers(Signal::SIGWINCH);
             }
             Output::ReopenLogs => self.reopen_logs(),
+            Output::RotateLogs => self.rotate_logs(),
             Output::ShowState => report::state(&self.supervisor, &self.scoreboard)
                 .iter()
                 .for_each(|line| log::info!("{line}")),
@@ -413,6 +428,15 @@ impl Master<'_> {
         self.signal_workers(Signal::SIGUSR1);
     }
 
+    fn rotate_logs(&mut self) {
+        match logging::put_aside() {
+            Ok(Some(path)) => log::info!("the log goes on here; until now it is {}", path.display()),
+            Ok(None) => log::warn!("the log is not in a file of ours: there is nothing to put aside"),
+            Err(error) => log::error!("{error}"),
+        }
+        self.reopen_logs();
+    }
+
     fn reread(&mut self) {
         let result = self.read_again();
         self.handle(Input::Reread(result));
@@ -457,6 +481,7 @@ impl Master<'_> {
     fn serving(&mut self, generation: u64, workers: usize, took: std::time::Duration) {
         if let Some(files) = self.generations.get(&generation) {
             self.config = Arc::clone(&files.config);
+            self.touches.replace(&self.config.processes.touches);
         }
         if self.is_up {
             log::info!(
@@ -542,6 +567,14 @@ fn to_command(signal: Signal) -> Option<Command> {
         Signal::SIGTTOU => Some(Command::FewerWorkers),
         Signal::SIGTSTP => Some(Command::TogglePause),
         _ => None,
+    }
+}
+
+fn command_of(wish: TouchWish) -> Command {
+    match wish {
+        TouchWish::Reload => Command::Reload,
+        TouchWish::ReopenLog => Command::ReopenLogs,
+        TouchWish::RotateLog => Command::RotateLogs,
     }
 }
 

@@ -22,6 +22,7 @@ mod reload;
 mod signals;
 mod support;
 mod threads;
+mod touch;
 mod trouble;
 mod uwsgi;
 mod wsgi;

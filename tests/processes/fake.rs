@@ -18,7 +18,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use uwrs::config::{
     ApplicationConfig, Config, Limits, ListenAddress, ListenerConfig, LoggingConfig, Owner, Principal,
-    ProcessConfig, ProcnameConfig, ProtocolKind, SocketOptions,
+    ProcessConfig, ProtocolKind, SocketOptions,
 };
 use uwrs::launch::{self, Invocation};
 use uwrs::program::Program;
@@ -182,17 +182,9 @@ fn defaults() -> Config {
             threads: 1,
         },
         processes: ProcessConfig {
-            master: true,
             workers: 2,
-            uid: None,
-            gid: None,
-            umask: None,
-            pidfile: None,
-            safe_pidfile: None,
-            daemonize: None,
-            die_on_term: true,
             worker_reload_mercy: 10 * second,
-            procname: ProcnameConfig::default(),
+            ..ProcessConfig::default()
         },
         limits: Limits {
             head_bytes: 65536,

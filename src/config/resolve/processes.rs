@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::Resolver;
-use crate::config::resolved::{Principal, ProcessConfig, ProcnameConfig};
+use super::{Resolver, absolute};
+use crate::config::resolved::{Principal, ProcessConfig, ProcnameConfig, Touch, TouchWish};
 use crate::config::value;
 
 impl Resolver<'_> {
@@ -27,6 +27,7 @@ impl Resolver<'_> {
             daemonize: self.written_file("daemonize", &start),
             die_on_term: self.flag("die-on-term"),
             procname: self.procname(),
+            touches: self.touches(master, directory),
             workers: workers?,
             worker_reload_mercy: Duration::from_secs(mercy?),
         })
@@ -54,6 +55,29 @@ impl Resolver<'_> {
             off.unwrap_or_default()
         );
         self.problems.error(&setting.origin, &setting.name, reason);
+    }
+
+    fn touches(&mut self, master: bool, directory: &Path) -> Vec<Touch> {
+        let mut touches = Vec::new();
+        for wish in TouchWish::ALL {
+            for setting in self.texts(wish.option()) {
+                let path = absolute(directory, &setting.value);
+                self.became(setting, path.display());
+                touches.push(Touch { path, wish });
+            }
+            self.warn_without_master(master, wish.option());
+        }
+        touches
+    }
+
+    /// What the master does, nobody does where there is none.
+    fn warn_without_master(&mut self, master: bool, name: &str) {
+        if let Some(setting) = self.options.last(name).filter(|_| !master) {
+            self.problems.warn_about(
+                setting,
+                "does nothing: the master looks after that, and there is none",
+            );
+        }
     }
 
     fn umask(&mut self) -> Option<u32> {

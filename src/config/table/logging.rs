@@ -13,6 +13,20 @@ pub(super) const OPTIONS: &[Definition] = &[
         Theme::Logging,
         "write the log to this file instead of standard error",
     ),
+    Definition::new(
+        "touch-logreopen",
+        Kind::File,
+        Theme::Logging,
+        "open the log's file again when this file, which need not exist yet, is touched",
+    )
+    .repeats(),
+    Definition::new(
+        "touch-logrotate",
+        Kind::File,
+        Theme::Logging,
+        "put the log's file aside, with the time behind its name, and begin a new one when this file is touched",
+    )
+    .repeats(),
     flag(
         "disable-logging",
         "leave requests out of the log but for those that the next three select",

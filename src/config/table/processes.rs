@@ -84,6 +84,12 @@ pub(super) const OPTIONS: &[Definition] = &[
     )
     .default("60"),
     option(
+        "touch-reload",
+        Kind::File,
+        "reload when this file, which need not exist yet, is touched",
+    )
+    .repeats(),
+    option(
         "auto-procname",
         Kind::Flag,
         "show what each process is in its title",

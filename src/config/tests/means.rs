@@ -303,3 +303,19 @@ fn sockets_from_systemd_are_served_when_no_other_is_named() {
     );
     assert_eq!(machine("7").config(&[]).listeners.len(), 1);
 }
+
+#[test]
+fn files_to_watch_are_seen_from_the_directory_of_the_application_and_need_not_exist() {
+    let lines = "chdir = app\ntouch-reload = reload\ntouch-logreopen = /run/log\ntouch-reload = ../other";
+    let touches = Machine::with_lines(lines).config(&[]).processes.touches;
+    let found: Vec<(&str, &str)> = touches
+        .iter()
+        .map(|touch| (touch.wish.option(), touch.path.to_str().unwrap()))
+        .collect();
+    let expected = [
+        ("touch-reload", "/srv/app/reload"),
+        ("touch-reload", "/srv/app/../other"),
+        ("touch-logreopen", "/run/log"),
+    ];
+    assert_eq!(found, expected);
+}

@@ -26,6 +26,8 @@ impl Supervisor {
             Command::MoreWorkers => self.add_worker(now),
             Command::FewerWorkers => self.remove_worker(now),
             Command::TogglePause => self.toggle_pause(),
+            Command::ReopenLogs => self.outputs.push_back(Output::ReopenLogs),
+            Command::RotateLogs => self.outputs.push_back(Output::RotateLogs),
         }
     }
 

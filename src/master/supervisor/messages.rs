@@ -24,7 +24,7 @@ pub(crate) struct Settings {
     pub(crate) die_on_term: bool,
 }
 
-/// What an operator asked for, by a signal.
+/// What an operator asked for, by a signal or by a file that was touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     /// HUP: a new generation.
@@ -45,6 +45,10 @@ pub(crate) enum Command {
     FewerWorkers,
     /// TSTP: pause, or go on.
     TogglePause,
+    /// Open the logs again.
+    ReopenLogs,
+    /// Put the log's file aside and begin a new one.
+    RotateLogs,
 }
 
 /// How urgently a process is told to leave.
@@ -207,6 +211,8 @@ pub(crate) enum Output {
     Pause(bool),
     /// Reopen logs, everyone's.
     ReopenLogs,
+    /// Put the log's file aside, then as [`Output::ReopenLogs`].
+    RotateLogs,
     /// Log what everyone does.
     ShowState,
     /// Try whether the program at our path accepts our configuration.
