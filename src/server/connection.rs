@@ -5,14 +5,16 @@
 //! what waits to be sent, so there is nothing to remember to wake.
 
 mod deadline;
+mod streamed;
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Instant;
 
 use uwrs_api::{
-    Body, BodyFraming, BodyLength, BodySource, Bytes, ConnectionInfo, Event, Exchange, ExchangeId, Inbound,
-    Outbound, Protocol, ProtocolState, Pull, Refusal, Reply, ReplyBody, Request, Responder, ResponseHead,
+    Body, BodyFraming, BodyLength, BodyMode, BodySource, Bytes, ConnectionInfo, Event, Exchange, ExchangeId,
+    Inbound, Outbound, Protocol, ProtocolState, Pull, Refusal, Reply, ReplyBody, Request, Responder,
+    ResponseHead,
 };
 
 use super::body::BodyCollector;
@@ -20,6 +22,7 @@ use super::dispatch::Pulled;
 use super::exchange::Record;
 use super::services::Services;
 use super::stream::Stream;
+use streamed::Streamed;
 
 /// Steps of one connection in one turn (a read, an exchange, a piece of an answer); then others have theirs.
 const STEPS_A_TURN: usize = 64;
@@ -48,6 +51,8 @@ enum Phase {
         request: Arc<Request>,
         body: BodyCollector,
     },
+    /// Reading what has come already of a body that is streamed.
+    Gathering { request: Arc<Request>, begun: Vec<u8> },
     /// The gateway has the exchange and has not answered.
     Handling { record: Record },
     /// The answer's head is out, its body is being pulled.
@@ -64,6 +69,8 @@ enum Source {
     Here(Box<dyn BodySource>),
     /// It has been asked, elsewhere.
     Away,
+    /// The gateway pushes.
+    Pushed,
 }
 
 /// How a connection ends.
@@ -114,6 +121,8 @@ pub(crate) struct Connection {
     /// Received, not consumed: part of a head, or requests that wait for their turn.
     backlog: Vec<u8>,
     outbound: Outbound,
+    /// The other side of the present exchange, where it is streamed.
+    streamed: Option<Streamed>,
     /// When the present wait began, or last saw progress.
     since: Instant,
     /// Exchanges answered.
@@ -145,6 +154,7 @@ impl Connection {
             phase: Phase::Reading,
             backlog: Vec::new(),
             outbound: Outbound::default(),
+            streamed: None,
             since: now,
             served: 0,
             is_held: false,
@@ -197,14 +207,18 @@ impl Connection {
 
     /// Is the gateway's answer to that exchange awaited here?
     pub(crate) fn awaits_reply(&self, id: ExchangeId) -> bool {
-        matches!(&self.phase, Phase::Handling { record } if record.id == id)
+        matches!(&self.phase, Phase::Handling { record } if record.id == id) || self.is_streamed(id)
     }
 
     /// Takes a reply that came while the loop was elsewhere, and goes on.
     pub(crate) fn deliver(&mut self, reply: Reply, services: &mut Services) -> Verdict {
+        let is_streamed = self.streamed.is_some();
         self.with_memory(services, |connection, services| {
             connection.answer(reply, services);
-            connection.take_steps(services)
+            match is_streamed {
+                true => connection.go_on_quietly(services),
+                false => connection.take_steps(services),
+            }
         })
     }
 
@@ -234,7 +248,8 @@ impl Connection {
     }
 
     /// The connection is over. An answer that was under way goes no further.
-    pub(crate) fn abandon(self, services: &mut Services) {
+    pub(crate) fn abandon(mut self, services: &mut Services) {
+        self.lose_client(services);
         let Phase::Answering { record, source } = self.phase else {
             return;
         };
@@ -255,8 +270,12 @@ impl Connection {
             log::debug!("connection from {}: write: {error}", self.info.peer);
             return Step::Over;
         }
+        if self.streamed.is_some() {
+            self.attend(services);
+        }
         match &self.phase {
             Phase::Answering { .. } if self.readiness.hung_up => Step::Over,
+            Phase::Handling { .. } | Phase::Answering { .. } if self.reads_on() => self.read_on(services),
             Phase::Answering {
                 source: Source::Here(_),
                 ..
@@ -282,7 +301,11 @@ impl Connection {
                 Step::More
             }
             // The client has not taken the last answers: no new requests from it.
-            Phase::Reading | Phase::Collecting { .. } if self.outbound.len() >= HIGH_WATER => Step::Stuck,
+            Phase::Reading | Phase::Collecting { .. } | Phase::Gathering { .. }
+                if self.outbound.len() >= HIGH_WATER =>
+            {
+                Step::Stuck
+            }
             Phase::Reading if self.protocol.state() == ProtocolState::Closed => {
                 let all_heard = self.backlog.is_empty();
                 let farewell = if all_heard {
@@ -296,13 +319,16 @@ impl Connection {
             Phase::Reading | Phase::Collecting { .. } if self.has_input() && services.dispatch.is_full() => {
                 Step::Held
             }
-            Phase::Reading | Phase::Collecting { .. } => {
-                if !self.backlog.is_empty() && self.consume_backlog(services) {
-                    return Step::More;
-                }
-                self.receive(services)
-            }
+            Phase::Reading | Phase::Collecting { .. } | Phase::Gathering { .. } => self.read_on(services),
         }
+    }
+
+    /// Lets the protocol look at what has come; reads where that is not enough.
+    fn read_on(&mut self, services: &mut Services) -> Step {
+        if !self.backlog.is_empty() && self.consume_backlog(services) {
+            return Step::More;
+        }
+        self.receive(services)
     }
 
     /// Has the client said something that was not looked at, as far as is known?
@@ -333,6 +359,11 @@ impl Connection {
         }
         let mut scratch = std::mem::take(&mut services.scratch);
         let step = match self.stream.read(&mut scratch) {
+            Ok(0) if self.streamed.is_some() => {
+                self.readiness.readable = false;
+                self.lose_client(services);
+                Step::More
+            }
             Ok(0) => {
                 self.readiness.readable = false;
                 // A request cut short can't be answered; answers on their way still are.
@@ -363,7 +394,7 @@ impl Connection {
 
     /// Lets the protocol look at new bytes, behind those it left.
     fn arrived(&mut self, bytes: &[u8], services: &mut Services) {
-        if self.protocol.state() == ProtocolState::Idle || matches!(self.phase, Phase::Collecting { .. }) {
+        if matches!(self.protocol.state(), ProtocolState::Idle | ProtocolState::Body) {
             self.since = services.now();
         }
         if self.backlog.is_empty() {
@@ -390,7 +421,11 @@ impl Connection {
     }
 
     fn is_reading(&self) -> bool {
-        matches!(self.phase, Phase::Reading | Phase::Collecting { .. })
+        match self.phase {
+            Phase::Reading | Phase::Collecting { .. } | Phase::Gathering { .. } => true,
+            Phase::Handling { .. } | Phase::Answering { .. } => self.reads_on(),
+            Phase::Closing { .. } | Phase::Lingering => false,
+        }
     }
 
     /// Feeds the protocol until it is starved, an exchange begins, or the connection is to close. Returns how
@@ -400,7 +435,10 @@ impl Connection {
         while self.is_reading() {
             let served = self.served;
             match self.protocol.receive(&mut input, &mut self.outbound) {
-                Event::Starved => break,
+                Event::Starved => {
+                    self.hand_over_begun(services);
+                    break;
+                }
                 Event::Answered => {}
                 Event::Request(request) => self.begin(request.into(), services),
                 Event::Body(part) => self.collect(part, services),
@@ -429,6 +467,10 @@ impl Connection {
     fn begin(&mut self, request: Arc<Request>, services: &mut Services) {
         match request.framing {
             BodyFraming::None | BodyFraming::Length(0) => self.handle(request, Body::Empty, services),
+            _ if services.dispatch.body_mode(&request) == BodyMode::Streamed => {
+                let begun = Vec::new();
+                self.phase = Phase::Gathering { request, begun };
+            }
             BodyFraming::Length(length) => self.expect_body(request, length, services),
             BodyFraming::Chunked => self.expect_body(request, 0, services),
         }
@@ -443,7 +485,7 @@ impl Connection {
 
     fn collect(&mut self, part: &[u8], services: &mut Services) {
         let Phase::Collecting { body, .. } = &mut self.phase else {
-            return;
+            return self.stream_in(part, services);
         };
         if let Err(error) = body.add(part, services.limits.body_memory) {
             log::error!("a request's body could not be kept in a temporary file: {error}");
@@ -455,6 +497,9 @@ impl Connection {
     }
 
     fn complete(&mut self, services: &mut Services) {
+        if !matches!(self.phase, Phase::Collecting { .. }) {
+            return self.end_stream_in(services);
+        }
         let Phase::Collecting { request, body } = std::mem::replace(&mut self.phase, Phase::Reading) else {
             return;
         };
@@ -475,6 +520,7 @@ impl Connection {
         let id = services.next_exchange(self.slot);
         let record = Record::new(id, request.clone(), services.now());
         self.phase = Phase::Handling { record };
+        self.streamed = Streamed::begin(id, &request, &body, services);
         let exchange = Exchange {
             request,
             body,
@@ -498,6 +544,8 @@ impl Connection {
             }
             Reply::Response { head, body } => (head, body),
             Reply::Abort => internal_error(),
+            Reply::Piece(_) | Reply::End | Reply::Break => return self.take_pushed(reply, services),
+            Reply::ReadOn | Reply::AskForRoom => return self.note_wish(&reply),
         };
         let Phase::Handling { mut record } = std::mem::replace(&mut self.phase, Phase::Reading) else {
             return;
@@ -506,7 +554,7 @@ impl Connection {
         let length = match &body {
             ReplyBody::Empty => BodyLength::Known(0),
             ReplyBody::Full(bytes) => BodyLength::Known(bytes.len() as u64),
-            ReplyBody::Source { .. } => BodyLength::Unknown,
+            ReplyBody::Source { .. } | ReplyBody::Pushed(_) => BodyLength::Unknown,
         };
         self.protocol
             .reply_head(&head, length, services.clock.date(), &mut self.outbound);
@@ -521,6 +569,13 @@ impl Connection {
                 self.phase = Phase::Answering {
                     record,
                     source: Source::Here(rest),
+                };
+            }
+            ReplyBody::Pushed(first) => {
+                self.send(first, &mut record);
+                self.phase = Phase::Answering {
+                    record,
+                    source: Source::Pushed,
                 };
             }
         }
@@ -576,15 +631,20 @@ impl Connection {
             }
             (Pull::Failed | Pull::Data(_), source) => {
                 drop(source);
-                self.account(&record, services);
-                // Where what is out would look whole, a reset tells the client that it is not.
-                let farewell = match self.protocol.is_end_hidden() {
-                    true => Farewell::Reset,
-                    false => Farewell::Prompt,
-                };
-                self.phase = Phase::Closing { farewell };
+                self.cut(&record, services);
             }
         }
+    }
+
+    /// The answer breaks off.
+    fn cut(&mut self, record: &Record, services: &mut Services) {
+        self.account(record, services);
+        // Where what is out would look whole, a reset tells the client that it is not.
+        let farewell = match self.protocol.is_end_hidden() {
+            true => Farewell::Reset,
+            false => Farewell::Prompt,
+        };
+        self.phase = Phase::Closing { farewell };
     }
 
     fn send(&mut self, bytes: Bytes, record: &mut Record) {
@@ -608,6 +668,7 @@ impl Connection {
     }
 
     fn account(&mut self, record: &Record, services: &mut Services) {
+        self.streamed = None;
         self.served += 1;
         services.slot.end(record.status, record.body_bytes);
         services
@@ -626,6 +687,7 @@ impl Connection {
         services
             .access_log
             .refused(&self.info, refusal, services.clock.now());
+        self.lose_client(services);
         self.protocol
             .refuse(refusal, services.clock.date(), &mut self.outbound);
         self.phase = Phase::Closing {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use uwrs_api::{BodySource, Exchange, ExchangeId, Gateway, Pull};
+use uwrs_api::{Appetite, BodyMode, BodySource, Exchange, ExchangeId, Gateway, Heard, Pull, Request};
 
 use crate::sys;
 
@@ -128,6 +128,22 @@ impl Dispatch {
             queue.requests -= 1;
         }
         Some(work)
+    }
+
+    /// How the body of `request` is wanted.
+    pub(super) fn body_mode(&self, request: &Request) -> BodyMode {
+        match self {
+            Self::Inline(gateway) => gateway.body_mode(request),
+            Self::Queued(_) => BodyMode::Complete,
+        }
+    }
+
+    /// Tells the gateway what has happened to an exchange that is streamed.
+    pub(super) fn hear(&self, id: ExchangeId, heard: Heard<'_>) -> Appetite {
+        match self {
+            Self::Inline(gateway) => gateway.hear(id, heard),
+            Self::Queued(_) => Appetite::Full,
+        }
     }
 
     /// Has a request answered. `true`: the application has been called.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
-use uwrs_api::{ExchangeId, Gateway, Reply, ReplyBody};
+use uwrs_api::{Delivered, ExchangeId, Gateway, Reply, ReplyBody};
 
 use crate::config::Limits;
 use crate::logging::AccessLog;
@@ -218,6 +218,17 @@ impl EventLoop {
         self.sweep();
         self.services.access_log.flush_if_due(self.services.clock.now());
         foreign
+    }
+
+    /// Sends what was left for the exchange `id`, and whatever else was left, outside of a turn.
+    pub fn deliver_now(&mut self, id: ExchangeId) -> Delivered {
+        self.services.clock.update();
+        self.deliver_mail();
+        if !self.ready.is_empty() {
+            self.rouse();
+        }
+        let entry = self.connections.get(id.slot as usize);
+        entry.map_or(Delivered::Gone, |entry| entry.connection.delivered(id))
     }
 
     /// Does work wait for a thread?
@@ -523,7 +534,12 @@ impl EventLoop {
     /// Drops a reply whose client is gone.
     fn drop_reply(&mut self, reply: Reply) {
         let status = match &reply {
-            Reply::Interim(_) => return,
+            Reply::Interim(_)
+            | Reply::Piece(_)
+            | Reply::End
+            | Reply::Break
+            | Reply::ReadOn
+            | Reply::AskForRoom => return,
             Reply::Response { head, .. } => head.status,
             Reply::Abort => 500,
         };

@@ -155,7 +155,7 @@ pub(super) fn say(text: &str) -> Reply {
 }
 
 impl Gateway for Talker {
-    fn body_mode(&self) -> BodyMode {
+    fn body_mode(&self, _: &Request) -> BodyMode {
         BodyMode::Complete
     }
 

@@ -3,6 +3,7 @@
 //! business.
 
 mod autoreload;
+mod driven;
 mod pool;
 mod roster;
 mod seat;
@@ -33,16 +34,22 @@ const DRAIN_LOOK: Duration = Duration::from_millis(250);
 ///
 /// `runtime` is where `gateway` comes from; it is asked for the files whose change calls for a reload.
 pub fn run(seat: Seat, gateway: Box<dyn Gateway>, runtime: &dyn Runtime) -> Departure {
+    if let Some(driver) = gateway.driver() {
+        let served = driven::serve(seat, gateway, driver, runtime);
+        return served.unwrap_or_else(broken);
+    }
     let siblings = siblings(&*gateway, seat.config.application.threads);
     let served = if siblings.is_empty() {
         serve_alone(seat, gateway, runtime)
     } else {
         serve_together(seat, &*gateway, siblings, runtime)
     };
-    served.unwrap_or_else(|error| {
-        log::error!("the event loop broke: {error}");
-        Departure::Failed
-    })
+    served.unwrap_or_else(broken)
+}
+
+fn broken(error: io::Error) -> Departure {
+    log::error!("the event loop broke: {error}");
+    Departure::Failed
 }
 
 /// Gateways for the threads beside this one.
@@ -57,9 +64,13 @@ fn siblings(gateway: &dyn Gateway, threads: usize) -> Vec<Box<dyn Gateway>> {
 
 /// The calling thread turns the loop and runs applications in its turns.
 fn serve_alone(seat: Seat, gateway: Box<dyn Gateway>, runtime: &dyn Runtime) -> io::Result<Departure> {
+    start_alone(seat, gateway)?.serve(runtime)
+}
+
+fn start_alone(seat: Seat, gateway: Box<dyn Gateway>) -> io::Result<Worker> {
     let (limits, log) = (seat.config.limits.clone(), AccessLog::new(&seat.config.logging));
     let event_loop = EventLoop::new(gateway, limits, log, seat.slot.clone())?;
-    Worker::start(seat, event_loop)?.serve(runtime)
+    Worker::start(seat, event_loop)
 }
 
 fn serve_together(

@@ -25,7 +25,7 @@ use uwrs::program::Program;
 use uwrs::scoreboard::WorkerState;
 use uwrs::sys;
 use uwrs::worker::{Departure, Seat};
-use uwrs_api::{BodyMode, Exchange, ForkStage, Gateway, LoadError, LoadedApp, Runtime, WorkerFacts};
+use uwrs_api::{BodyMode, Exchange, ForkStage, Gateway, LoadError, LoadedApp, Request, Runtime, WorkerFacts};
 
 fn main() -> ExitCode {
     let invocation = Invocation::take();
@@ -290,7 +290,7 @@ impl Runtime for Fake {
 struct FakeGateway;
 
 impl Gateway for FakeGateway {
-    fn body_mode(&self) -> BodyMode {
+    fn body_mode(&self, _: &Request) -> BodyMode {
         BodyMode::Complete
     }
 

@@ -48,7 +48,7 @@ pub struct ConnectionInfo {
     pub tls: bool,
 }
 
-/// The body of a request that is complete.
+/// The body of a request.
 #[derive(Debug, Default)]
 pub enum Body {
     /// None, or of length 0.
@@ -63,19 +63,21 @@ pub enum Body {
         /// Bytes in it.
         length: u64,
     },
+    /// The beginning of it, in memory; the rest is on its way ([`BodyMode::Streamed`](crate::BodyMode::Streamed)).
+    Begun(Vec<u8>),
 }
 
 impl Body {
-    /// Its length, bytes.
+    /// Bytes of it that are here.
     pub fn len(&self) -> u64 {
         match self {
             Self::Empty => 0,
-            Self::Memory(bytes) => bytes.len() as u64,
+            Self::Memory(bytes) | Self::Begun(bytes) => bytes.len() as u64,
             Self::File { length, .. } => *length,
         }
     }
 
-    /// Has it no bytes?
+    /// Has it no bytes, as far as is known?
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -85,7 +87,7 @@ impl Body {
 pub struct Exchange {
     /// The head.
     pub request: Arc<Request>,
-    /// The body, complete.
+    /// The body: complete, unless it is [`Body::Begun`].
     pub body: Body,
     /// The connection it came by.
     pub connection: Arc<ConnectionInfo>,
@@ -134,6 +136,12 @@ impl Responder {
     /// Which exchange it is.
     pub fn id(&self) -> ExchangeId {
         self.id
+    }
+
+    /// The same duty, where both directions are streamed.
+    pub fn into_conversation(mut self) -> Option<crate::Conversation> {
+        let post = self.post.take()?;
+        Some(crate::Conversation::new(self.id, post))
     }
 }
 

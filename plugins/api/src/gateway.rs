@@ -1,23 +1,62 @@
 //! [`Gateway`]: what answers requests.
 
-use crate::Exchange;
+use crate::{Driver, Exchange, ExchangeId, Request};
 
-/// How a gateway wants request bodies.
+/// How a gateway wants the body of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyMode {
     /// Whole, before [`Gateway::handle`] is called: a slow sender never holds an interpreter.
     Complete,
+    /// As it comes: what there is already with the exchange, the rest through [`Gateway::hear`]. The answer may be
+    /// pushed, see [`Conversation`](crate::Conversation).
+    Streamed,
+}
+
+/// What a gateway hears of an exchange whose body is [`BodyMode::Streamed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard<'a> {
+    /// Some of the body.
+    Body(&'a [u8]),
+    /// The body is complete.
+    BodyEnd,
+    /// The client has taken enough of the answer for more of it: said once for each
+    /// [`Conversation::ask_for_room`](crate::Conversation::ask_for_room).
+    Room,
+    /// The client says nothing more: it is gone, or has closed its side. Nothing more of the body comes. What is
+    /// answered is sent as long as the kernel takes it.
+    Gone,
+}
+
+/// Whether a gateway wants more of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appetite {
+    /// It does.
+    Hungry,
+    /// Not before it says so with [`Conversation::read_on`](crate::Conversation::read_on).
+    Full,
 }
 
 /// What answers requests: an application behind WSGI or ASGI, static files, a metrics page. It belongs to one thread;
 /// a worker with several asks it for others like it.
 pub trait Gateway: Send {
-    /// How it wants bodies.
-    fn body_mode(&self) -> BodyMode;
+    /// How it wants the body of `request`. A worker with several threads gives whole ones in any case.
+    fn body_mode(&self, request: &Request) -> BodyMode;
 
     /// Answers, now or later, through [`Exchange::responder`]. What takes long holds up the calling thread: in a
     /// worker with one thread that is the loop's. A panic, or a responder dropped unanswered, is a 500.
     fn handle(&self, exchange: Exchange);
+
+    /// Something has happened to an exchange whose body is streamed, on the thread that [`Gateway::handle`] was called
+    /// on. Not called once the answer is complete.
+    fn hear(&self, id: ExchangeId, heard: Heard<'_>) -> Appetite {
+        let _ = (id, heard);
+        Appetite::Hungry
+    }
+
+    /// What turns the server's loop, where that is not for the worker's thread to do by itself. Asked for once.
+    fn driver(&self) -> Option<Box<dyn Driver>> {
+        None
+    }
 
     /// The calling thread is about to do work of [`Gateway::handle`]'s kind: take hold of what it needs (the
     /// interpreter's lock), so that the wait for it is not counted as the application's time.

@@ -4,6 +4,8 @@
 //! A [`Protocol`] turns bytes into [`Request`]s and [`Reply`]s into bytes; a [`Gateway`] turns an
 //! [`Exchange`] into a reply. Neither knows the other, nor sockets, clocks and threads: those are the server's.
 
+mod conversation;
+mod driver;
 mod exchange;
 mod gateway;
 mod protocol;
@@ -12,8 +14,10 @@ mod request;
 mod runtime;
 mod text;
 
+pub use conversation::Conversation;
+pub use driver::{Delivered, Driver, Turned, Turns};
 pub use exchange::{Body, ConnectionInfo, Exchange, ExchangeId, InterimSender, Peer, Post, Responder};
-pub use gateway::{BodyMode, Gateway};
+pub use gateway::{Appetite, BodyMode, Gateway, Heard};
 pub use protocol::{Event, Inbound, Outbound, Protocol, ProtocolState, Refusal, Segment};
 pub use reply::{BodyLength, BodySource, Pull, Reply, ReplyBody, ResponseHead};
 pub use request::{BodyFraming, Request, Version};

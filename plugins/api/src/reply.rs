@@ -80,6 +80,8 @@ pub enum ReplyBody {
         /// What gives the rest. Dropped when exhausted or when the client is gone, whichever is first.
         rest: Box<dyn BodySource>,
     },
+    /// A part now, the rest as [`Reply::Piece`]s up to a [`Reply::End`]. For exchanges that are streamed.
+    Pushed(Bytes),
 }
 
 /// What gives a body piece by piece. Dropping it is how the one who made it learns that no more is wanted.
@@ -110,6 +112,16 @@ pub enum Reply {
     },
     /// An interim answer (1xx, RFC 9110 §15.2): `103 Early Hints`. A response follows.
     Interim(ResponseHead),
+    /// A part of a pushed body.
+    Piece(Bytes),
+    /// A pushed body is complete.
+    End,
+    /// A pushed body broke: the connection is cut so that the client notices.
+    Break,
+    /// More of the request's body is wanted (`Expect: 100-continue` is answered).
+    ReadOn,
+    /// The gateway wants to [`hear`](crate::Gateway::hear) when the client has room for more.
+    AskForRoom,
     /// There is no answer: a gateway dropped its [`Responder`](crate::Responder). The server sends a 500.
     Abort,
 }

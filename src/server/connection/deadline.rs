@@ -20,6 +20,8 @@ enum Expiry {
     Cut(&'static str),
     /// 408 and close.
     Refuse(&'static str),
+    /// The gateway, which has the exchange already, hears that nothing more comes.
+    Lose,
 }
 
 impl Connection {
@@ -36,6 +38,9 @@ impl Connection {
             ));
         }
         match (&self.phase, self.protocol.state()) {
+            (Phase::Handling { .. } | Phase::Answering { .. }, _) if self.reads_on() => {
+                Some((limits.body_timeout, Expiry::Lose))
+            }
             (Phase::Handling { .. } | Phase::Answering { .. }, _) => None,
             (Phase::Lingering, _) => Some((LINGER, Expiry::Close)),
             (Phase::Collecting { .. }, _) => Some((
@@ -64,6 +69,10 @@ impl Connection {
                 log::debug!("connection from {} cut: {why}", self.info.peer);
                 self.stream.reset_on_close();
                 Some(Verdict::Close)
+            }
+            Expiry::Lose => {
+                self.lose_client(services);
+                Some(self.advance(services))
             }
             Expiry::Refuse(why) => {
                 self.refuse(&Refusal::new(408, why), services);

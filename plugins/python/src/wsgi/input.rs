@@ -13,7 +13,8 @@ pub(super) fn open(py: Python<'_>, body: Body) -> PyResult<Option<Bound<'_, PyAn
         Body::Empty => Ok(None),
         Body::Memory(bytes) if bytes.is_empty() => Ok(None),
         // BytesIO keeps the bytes object as it is, without a copy.
-        Body::Memory(bytes) => {
+        // What is begun is not given to WSGI: it asks for whole bodies.
+        Body::Memory(bytes) | Body::Begun(bytes) => {
             static BYTES_IO: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
             BYTES_IO
                 .import(py, "io", "BytesIO")?

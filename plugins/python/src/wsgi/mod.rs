@@ -20,7 +20,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use uwrs_api::{BodyMode, Exchange, Gateway};
+use uwrs_api::{BodyMode, Exchange, Gateway, Request};
 
 use crate::mounts::{Mounts, Place};
 use crate::{Settings, failure, raw, uwsgi_module};
@@ -124,7 +124,7 @@ impl WsgiGateway {
 }
 
 impl Gateway for WsgiGateway {
-    fn body_mode(&self) -> BodyMode {
+    fn body_mode(&self, _: &Request) -> BodyMode {
         BodyMode::Complete
     }
 

@@ -258,7 +258,7 @@ impl Answer {
         };
         match body {
             ReplyBody::Empty => {}
-            ReplyBody::Full(bytes) => answer.pieces.push(bytes.to_vec()),
+            ReplyBody::Full(bytes) | ReplyBody::Pushed(bytes) => answer.pieces.push(bytes.to_vec()),
             ReplyBody::Source { first, rest } => {
                 answer.is_streamed = true;
                 answer.pieces.push(first.to_vec());

@@ -1,0 +1,55 @@
+//! [`Driver`]: a loop of its own that turns the server's: asyncio's, or gevent's hub.
+//!
+//! The server's loop is a descriptor that the driver watches; it becomes readable when a turn has something to do.
+
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::ExchangeId;
+
+/// What owns a worker's thread in the server's place.
+pub trait Driver {
+    /// Turns `turns` until a turn says [`Turned::Stop`]; may be called again after that.
+    fn drive(&mut self, turns: Rc<dyn Turns>);
+
+    /// No turn will follow: finishes what the applications have under way beside requests, and tells them that it is
+    /// over (ASGI's lifespan).
+    fn finish(&mut self);
+}
+
+/// The server's loop, to be turned by a [`Driver`], on one thread.
+pub trait Turns {
+    /// Readable when [`Turns::turn`] has something to do.
+    fn descriptor(&self) -> RawFd;
+
+    /// Handles all that is ready, without waiting.
+    fn turn(&self) -> Turned;
+
+    /// Has what was left for the exchange `id` sent now, unless this is called amidst a turn.
+    fn deliver(&self, id: ExchangeId) -> Delivered;
+}
+
+/// What follows a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turned {
+    /// The next turn is due when the descriptor is readable, or after that time, whichever is first.
+    Wait(Option<Duration>),
+    /// The next turn is due at once.
+    Again,
+    /// The driver is to return.
+    Stop,
+}
+
+/// What has become of what was left for an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// The client has room for more.
+    Room,
+    /// It is on its way, but the client has not taken enough of it: ask for room before more is left.
+    Full,
+    /// A turn is under way, which will see to it.
+    Later,
+    /// The exchange is over.
+    Gone,
+}
