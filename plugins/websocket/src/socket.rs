@@ -1,0 +1,228 @@
+//! [`WebSocket`]: one connection after its handshake, the server's side of RFC 6455.
+//!
+//! Frames are read by [`incoming`](crate::incoming) and written by [`frame`](crate::frame); this module says what
+//! follows from them: pongs, and the closing handshake.
+
+use std::fmt;
+use std::sync::Arc;
+
+use uwrs_api::{Bytes, Inbound, Outbound};
+
+use crate::close::{CloseCode, CloseFrame, InvalidClose, Violation};
+use crate::frame::{self, CONTROL_BYTES, Opcode};
+use crate::incoming::{Arrival, Incoming, MessageKind};
+use crate::{Settings, Utf8};
+
+/// What [`WebSocket::receive`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Nothing without more bytes.
+    Starved,
+    /// A text.
+    Text(Utf8),
+    /// A binary message.
+    Binary(Vec<u8>),
+    /// A ping came; the pong is in the output.
+    Ping,
+    /// A pong came, asked for or not.
+    Pong,
+    /// The peer closes, or answers our close frame. What answers it is in the output; the state is
+    /// [`State::Closed`].
+    Closed(CloseFrame),
+    /// The peer broke a rule, or a limit. A close frame that says so is in the output; the state is
+    /// [`State::Closed`].
+    Failed(Violation),
+}
+
+/// Where a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Messages go both ways.
+    Open,
+    /// We have sent a close frame and wait for the peer's; messages that still come are dropped.
+    Closing,
+    /// Nothing more is sent, whatever comes is dropped: once the output is written, the connection is to be closed
+    /// (RFC 6455 §7.1.1: by the server, first).
+    Closed,
+}
+
+/// A message after the closing handshake has begun: it was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotOpen;
+
+impl fmt::Display for NotOpen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the WebSocket is closed, or closing")
+    }
+}
+
+impl std::error::Error for NotOpen {}
+
+/// One connection. What it wants to send it puts into the `output` that it is given; the server writes that when
+/// the socket takes it, and stops calling [`WebSocket::receive`] while too much is waiting there: each ping is
+/// answered, and a peer might not read the answers.
+#[derive(Debug)]
+pub struct WebSocket {
+    settings: Arc<Settings>,
+    incoming: Incoming,
+    state: State,
+}
+
+impl WebSocket {
+    /// A connection whose handshake is done.
+    pub fn new(settings: Arc<Settings>) -> Self {
+        Self {
+            settings,
+            incoming: Incoming::default(),
+            state: State::Open,
+        }
+    }
+
+    /// Where it is.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Consumes what it can of `input` and says what it found. Called again and again until [`Event::Starved`];
+    /// up to 131 bytes may then be left, which come again with more behind them.
+    pub fn receive(&mut self, input: &mut Inbound<'_>, output: &mut Outbound) -> Event {
+        if self.state == State::Closed {
+            input.take(usize::MAX);
+            return Event::Starved;
+        }
+        match self.incoming.next(input, &self.settings) {
+            Ok(Arrival::Starved) => Event::Starved,
+            Ok(Arrival::Message(MessageKind::Text, bytes)) => Event::Text(Utf8::checked(bytes)),
+            Ok(Arrival::Message(MessageKind::Binary, bytes)) => Event::Binary(bytes),
+            Ok(Arrival::Ping(payload)) => {
+                frame::put(Opcode::Pong, false, payload.as_bytes(), output);
+                Event::Ping
+            }
+            Ok(Arrival::Pong) => Event::Pong,
+            Ok(Arrival::Close(close)) => {
+                if self.state == State::Open {
+                    put_close(close.code, "", output);
+                }
+                self.end();
+                Event::Closed(close)
+            }
+            Err(violation) => {
+                if self.state == State::Open {
+                    put_close(violation.code, &violation.reason, output);
+                }
+                self.end();
+                Event::Failed(violation)
+            }
+        }
+    }
+
+    /// Sends a text: a copy of it.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is not open; nothing is sent.
+    pub fn send_text(&mut self, text: &str, output: &mut Outbound) -> Result<(), NotOpen> {
+        self.send(Opcode::Text, text.as_bytes(), output)
+    }
+
+    /// Sends a binary message: a copy of it.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is not open; nothing is sent.
+    pub fn send_binary(&mut self, bytes: &[u8], output: &mut Outbound) -> Result<(), NotOpen> {
+        self.send(Opcode::Binary, bytes, output)
+    }
+
+    /// Sends a message without copying it where it is long ([`Outbound::COPY_LIMIT`]). That a text is UTF-8 is the
+    /// caller's promise.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is not open; nothing is sent.
+    pub fn send_shared(
+        &mut self,
+        kind: MessageKind,
+        payload: Bytes,
+        output: &mut Outbound,
+    ) -> Result<(), NotOpen> {
+        let opcode = match kind {
+            MessageKind::Text => Opcode::Text,
+            MessageKind::Binary => Opcode::Binary,
+        };
+        if payload.len() <= Outbound::COPY_LIMIT {
+            return self.send(opcode, &payload, output);
+        }
+        self.check_open()?;
+        output.put_with(|buffer| frame::put_header(opcode, false, payload.len(), buffer));
+        output.push(payload);
+        Ok(())
+    }
+
+    /// Sends a ping; at most 125 bytes of `payload`.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is not open; nothing is sent.
+    pub fn ping(&mut self, payload: &[u8], output: &mut Outbound) -> Result<(), NotOpen> {
+        let payload = &payload[..payload.len().min(CONTROL_BYTES)];
+        self.send(Opcode::Ping, payload, output)
+    }
+
+    /// Begins the closing handshake. Nothing happens where it has begun.
+    ///
+    /// # Errors
+    ///
+    /// When `code` must not be sent or `reason` has more than 123 bytes; nothing is sent.
+    pub fn close(
+        &mut self,
+        code: CloseCode,
+        reason: &str,
+        output: &mut Outbound,
+    ) -> Result<(), InvalidClose> {
+        if !code.is_sendable() {
+            return Err(InvalidClose::Code(code));
+        }
+        if reason.len() > CONTROL_BYTES - 2 {
+            return Err(InvalidClose::Reason(reason.len()));
+        }
+        if self.state == State::Open {
+            put_close(code, reason, output);
+            self.incoming.discard();
+            self.state = State::Closing;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, opcode: Opcode, payload: &[u8], output: &mut Outbound) -> Result<(), NotOpen> {
+        self.check_open()?;
+        frame::put(opcode, false, payload, output);
+        Ok(())
+    }
+
+    fn check_open(&self) -> Result<(), NotOpen> {
+        match self.state {
+            State::Open => Ok(()),
+            State::Closing | State::Closed => Err(NotOpen),
+        }
+    }
+
+    /// Nothing is read any more.
+    fn end(&mut self) {
+        self.state = State::Closed;
+        self.incoming = Incoming::default();
+    }
+}
+
+/// Appends a close frame; one without a code where there is none.
+fn put_close(code: CloseCode, reason: &str, output: &mut Outbound) {
+    let mut payload = [0; CONTROL_BYTES];
+    if code == CloseCode::NONE {
+        frame::put(Opcode::Close, false, &[], output);
+        return;
+    }
+    let length = 2 + reason.len().min(CONTROL_BYTES - 2);
+    payload[..2].copy_from_slice(&code.0.to_be_bytes());
+    payload[2..length].copy_from_slice(&reason.as_bytes()[..length - 2]);
+    frame::put(Opcode::Close, false, &payload[..length], output);
+}
