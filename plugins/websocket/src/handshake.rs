@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -137,8 +138,8 @@ impl Handshake {
     }
 
     /// The connection that [`Handshake::head`] begins.
-    pub fn open(self) -> WebSocket {
-        WebSocket::new(self.settings)
+    pub fn open(self, now: Instant) -> WebSocket {
+        WebSocket::new(self.settings, now)
     }
 }
 

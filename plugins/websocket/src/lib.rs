@@ -12,6 +12,7 @@ mod incoming;
 mod mask;
 mod settings;
 mod socket;
+mod timer;
 mod token;
 mod utf8;
 
@@ -19,5 +20,5 @@ pub use close::{CloseCode, CloseFrame, InvalidClose, Violation};
 pub use handshake::{Handshake, NotOffered, Rejection};
 pub use incoming::MessageKind;
 pub use settings::Settings;
-pub use socket::{Event, NotOpen, State, WebSocket};
+pub use socket::{Event, Lapse, NotOpen, State, WebSocket};
 pub use utf8::Utf8;

@@ -1,5 +1,7 @@
 //! [`Settings`]: what a server allows its WebSockets.
 
+use std::time::Duration;
+
 /// Limits and habits, the same for every connection of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -7,6 +9,12 @@ pub struct Settings {
     pub message_bytes: usize,
     /// Bytes that a frame's payload may have on the wire; `None`: as many as the message.
     pub frame_bytes: Option<u64>,
+    /// How long after the last one a ping is sent; `None`: none is.
+    pub ping_interval: Option<Duration>,
+    /// How long after a ping nothing may come before the peer is given up.
+    pub ping_timeout: Duration,
+    /// How long the peer may take to answer a close frame.
+    pub close_timeout: Duration,
 }
 
 impl Default for Settings {
@@ -14,6 +22,9 @@ impl Default for Settings {
         Self {
             message_bytes: 16 * 1024 * 1024,
             frame_bytes: None,
+            ping_interval: Some(Duration::from_secs(20)),
+            ping_timeout: Duration::from_secs(20),
+            close_timeout: Duration::from_secs(10),
         }
     }
 }

@@ -1,16 +1,18 @@
 //! [`WebSocket`]: one connection after its handshake, the server's side of RFC 6455.
 //!
 //! Frames are read by [`incoming`](crate::incoming) and written by [`frame`](crate::frame); this module says what
-//! follows from them: pongs, and the closing handshake.
+//! follows from them: pongs, the closing handshake, and whether the peer is still there.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use uwrs_api::{Bytes, Inbound, Outbound};
 
 use crate::close::{CloseCode, CloseFrame, InvalidClose, Violation};
 use crate::frame::{self, CONTROL_BYTES, Opcode};
 use crate::incoming::{Arrival, Incoming, MessageKind};
+use crate::timer::{Due, Timer};
 use crate::{Settings, Utf8};
 
 /// What [`WebSocket::receive`] found.
@@ -46,6 +48,20 @@ pub enum State {
     Closed,
 }
 
+/// What [`WebSocket::on_deadline`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lapse {
+    /// Nothing: it was too early.
+    Nothing,
+    /// It asked the peer whether it is there; the ping is in the output.
+    Pinged,
+    /// Nothing has come since the last ping: the peer is gone, and the state is [`State::Closed`]. In case it is not, a
+    /// close frame (1011) is in the output.
+    Lost,
+    /// The peer has not answered our close frame in time. The state is [`State::Closed`].
+    Expired,
+}
+
 /// A message after the closing handshake has begun: it was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotOpen;
@@ -66,12 +82,14 @@ pub struct WebSocket {
     settings: Arc<Settings>,
     incoming: Incoming,
     state: State,
+    timer: Timer,
 }
 
 impl WebSocket {
-    /// A connection whose handshake is done.
-    pub fn new(settings: Arc<Settings>) -> Self {
+    /// A connection whose handshake is done now.
+    pub fn new(settings: Arc<Settings>, now: Instant) -> Self {
         Self {
+            timer: Timer::begin(&settings, now),
             settings,
             incoming: Incoming::default(),
             state: State::Open,
@@ -90,7 +108,12 @@ impl WebSocket {
             input.take(usize::MAX);
             return Event::Starved;
         }
-        match self.incoming.next(input, &self.settings) {
+        let before = input.consumed();
+        let arrival = self.incoming.next(input, &self.settings);
+        if input.consumed() > before {
+            self.timer.hear(&self.settings);
+        }
+        match arrival {
             Ok(Arrival::Starved) => Event::Starved,
             Ok(Arrival::Message(MessageKind::Text, bytes)) => Event::Text(Utf8::checked(bytes)),
             Ok(Arrival::Message(MessageKind::Binary, bytes)) => Event::Binary(bytes),
@@ -169,7 +192,8 @@ impl WebSocket {
         self.send(Opcode::Ping, payload, output)
     }
 
-    /// Begins the closing handshake. Nothing happens where it has begun.
+    /// Begins the closing handshake, which the peer has [`Settings::close_timeout`] to answer. Nothing happens where it
+    /// has begun.
     ///
     /// # Errors
     ///
@@ -178,6 +202,7 @@ impl WebSocket {
         &mut self,
         code: CloseCode,
         reason: &str,
+        now: Instant,
         output: &mut Outbound,
     ) -> Result<(), InvalidClose> {
         if !code.is_sendable() {
@@ -190,8 +215,34 @@ impl WebSocket {
             put_close(code, reason, output);
             self.incoming.discard();
             self.state = State::Closing;
+            self.timer = Timer::closing(&self.settings, now);
         }
         Ok(())
+    }
+
+    /// When [`WebSocket::on_deadline`] is to be called; any call of another function may change it.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.timer.deadline(&self.settings)
+    }
+
+    /// Does what is due at `now`: asks a peer whether it is there, gives up one that does not answer.
+    pub fn on_deadline(&mut self, now: Instant, output: &mut Outbound) -> Lapse {
+        match self.timer.lapse(&self.settings, now) {
+            Due::Nothing => Lapse::Nothing,
+            Due::Ping => {
+                frame::put(Opcode::Ping, false, &[], output);
+                Lapse::Pinged
+            }
+            Due::GiveUp => {
+                put_close(CloseCode::INTERNAL_ERROR, "no answer to a ping", output);
+                self.end();
+                Lapse::Lost
+            }
+            Due::Close => {
+                self.end();
+                Lapse::Expired
+            }
+        }
     }
 
     fn send(&mut self, opcode: Opcode, payload: &[u8], output: &mut Outbound) -> Result<(), NotOpen> {
@@ -210,6 +261,7 @@ impl WebSocket {
     /// Nothing is read any more.
     fn end(&mut self) {
         self.state = State::Closed;
+        self.timer = Timer::Never;
         self.incoming = Incoming::default();
     }
 }

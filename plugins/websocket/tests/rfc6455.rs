@@ -5,6 +5,7 @@
 mod drive;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use uwrs_api::{Bytes, Inbound, Outbound};
 use uwrs_websocket::{CloseCode, Event, InvalidClose, MessageKind, NotOpen, Settings, State, WebSocket};
@@ -18,7 +19,7 @@ fn socket() -> WebSocket {
 }
 
 fn limited(settings: Settings) -> WebSocket {
-    WebSocket::new(Arc::new(settings))
+    WebSocket::new(Arc::new(settings), Instant::now())
 }
 
 /// A client's frame whose first byte is `first`.
@@ -298,7 +299,9 @@ fn what_comes_after_a_close_frame_is_ignored() {
 #[test]
 fn nothing_is_sent_after_a_close_frame() {
     let (mut socket, mut output) = (socket(), Outbound::default());
-    socket.close(CloseCode::GOING_AWAY, "bye", &mut output).unwrap();
+    socket
+        .close(CloseCode::GOING_AWAY, "bye", Instant::now(), &mut output)
+        .unwrap();
     assert_eq!(sent(&mut output), b"\x88\x05\x03\xe9bye");
     assert_eq!(socket.send_text("late", &mut output), Err(NotOpen));
     assert_eq!(socket.send_binary(b"late", &mut output), Err(NotOpen));
@@ -308,14 +311,19 @@ fn nothing_is_sent_after_a_close_frame() {
         Err(NotOpen)
     );
     assert_eq!(socket.ping(b"", &mut output), Err(NotOpen));
-    assert_eq!(socket.close(CloseCode::NORMAL, "again", &mut output), Ok(()));
+    assert_eq!(
+        socket.close(CloseCode::NORMAL, "again", Instant::now(), &mut output),
+        Ok(())
+    );
     assert!(output.is_empty());
 }
 
 #[test]
 fn our_close_frame_is_answered_and_that_is_the_end() {
     let (mut socket, mut output) = (socket(), Outbound::default());
-    socket.close(CloseCode::NORMAL, "", &mut output).unwrap();
+    socket
+        .close(CloseCode::NORMAL, "", Instant::now(), &mut output)
+        .unwrap();
     assert_eq!(socket.state(), State::Closing);
     let run = drive(&mut socket, [&close_frame(1000, b"")[..]]);
     assert_eq!((run.state, &run.output[..]), (State::Closed, &b""[..]));
@@ -327,7 +335,9 @@ fn messages_on_their_way_when_we_close_are_dropped_without_being_kept() {
     let (mut socket, mut output) = (socket(), Outbound::default());
     let first = drive(&mut socket, [&frame(0x01, &[b'x'; 1000])[..]]);
     assert_eq!(first.seen, []);
-    socket.close(CloseCode::NORMAL, "", &mut output).unwrap();
+    socket
+        .close(CloseCode::NORMAL, "", Instant::now(), &mut output)
+        .unwrap();
     // Not UTF-8, and longer than any limit: no one looks.
     let endless = [
         b"\x82\xff\x00\x00\x00\x00\x01\x00\x00\x00".to_vec(),
@@ -349,7 +359,9 @@ fn messages_on_their_way_when_we_close_are_dropped_without_being_kept() {
 #[test]
 fn both_may_close_at_once() {
     let (mut socket, mut output) = (socket(), Outbound::default());
-    socket.close(CloseCode::NORMAL, "", &mut output).unwrap();
+    socket
+        .close(CloseCode::NORMAL, "", Instant::now(), &mut output)
+        .unwrap();
     let run = drive(&mut socket, [&close_frame(1001, b"")[..]]);
     assert_eq!((run.state, &run.output[..]), (State::Closed, &b""[..]));
 }
@@ -357,7 +369,9 @@ fn both_may_close_at_once() {
 #[test]
 fn a_rule_broken_while_we_close_is_the_end_without_a_second_close_frame() {
     let (mut socket, mut output) = (socket(), Outbound::default());
-    socket.close(CloseCode::NORMAL, "", &mut output).unwrap();
+    socket
+        .close(CloseCode::NORMAL, "", Instant::now(), &mut output)
+        .unwrap();
     let run = drive(&mut socket, [&frame(0x83, b"")[..]]);
     assert_eq!((run.state, &run.output[..]), (State::Closed, &b""[..]));
     assert!(matches!(&run.seen[..], [Event::Failed(_)]));
@@ -445,7 +459,7 @@ fn codes_that_must_not_be_sent_fail_the_connection() {
     ] {
         assert_fails(&[close_frame(code, b"")], 1002);
         let (mut socket, mut output) = (socket(), Outbound::default());
-        let answer = socket.close(CloseCode(code), "", &mut output);
+        let answer = socket.close(CloseCode(code), "", Instant::now(), &mut output);
         assert_eq!(answer, Err(InvalidClose::Code(CloseCode(code))));
         assert!(output.is_empty());
     }
@@ -459,7 +473,7 @@ fn codes_that_must_not_be_sent_fail_the_connection() {
 #[test]
 fn a_reason_that_does_not_fit_is_not_cut() {
     let (mut socket, mut output) = (socket(), Outbound::default());
-    let answer = socket.close(CloseCode::NORMAL, &"x".repeat(124), &mut output);
+    let answer = socket.close(CloseCode::NORMAL, &"x".repeat(124), Instant::now(), &mut output);
     assert_eq!(answer, Err(InvalidClose::Reason(124)));
     assert_eq!(socket.state(), State::Open);
 }
