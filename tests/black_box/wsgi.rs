@@ -375,6 +375,7 @@ fn lazy_apps_are_loaded_in_each_worker() {
     for pid in server.settle(2) {
         server.wait_for_log(&[&format!("imported by {pid}")]);
     }
+    assert_eq!(server.get("/").text(), "hello\n");
 }
 
 #[test]

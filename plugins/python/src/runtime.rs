@@ -87,6 +87,8 @@ impl Runtime for PythonRuntime {
 
     fn load(&mut self) -> Result<Vec<LoadedApp>, LoadError> {
         let applications = self.attached(|py, runtime| {
+            // What `freeze` made before knows nothing of what is loaded now (lazy-apps).
+            runtime.gateway = None;
             let _quiet = QuietCollector::new(py);
             loader::import_extras(py, &runtime.settings.imports);
             loader::load(py, &runtime.settings)
