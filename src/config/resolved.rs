@@ -212,6 +212,10 @@ pub struct Touch {
 pub enum TouchWish {
     /// `touch-reload`
     Reload,
+    /// `touch-workers-reload`
+    RenewWorkers,
+    /// `touch-chain-reload`
+    ChainReload,
     /// `touch-logreopen`
     ReopenLog,
     /// `touch-logrotate`
@@ -220,12 +224,20 @@ pub enum TouchWish {
 
 impl TouchWish {
     /// All there are.
-    pub const ALL: [Self; 3] = [Self::Reload, Self::ReopenLog, Self::RotateLog];
+    pub const ALL: [Self; 5] = [
+        Self::Reload,
+        Self::RenewWorkers,
+        Self::ChainReload,
+        Self::ReopenLog,
+        Self::RotateLog,
+    ];
 
     /// The option that says so.
     pub fn option(self) -> &'static str {
         match self {
             Self::Reload => "touch-reload",
+            Self::RenewWorkers => "touch-workers-reload",
+            Self::ChainReload => "touch-chain-reload",
             Self::ReopenLog => "touch-logreopen",
             Self::RotateLog => "touch-logrotate",
         }

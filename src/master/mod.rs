@@ -573,6 +573,8 @@ fn to_command(signal: Signal) -> Option<Command> {
 fn command_of(wish: TouchWish) -> Command {
     match wish {
         TouchWish::Reload => Command::Reload,
+        TouchWish::RenewWorkers => Command::RenewWorkers,
+        TouchWish::ChainReload => Command::ChainReload,
         TouchWish::ReopenLog => Command::ReopenLogs,
         TouchWish::RotateLog => Command::RotateLogs,
     }

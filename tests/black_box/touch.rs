@@ -111,3 +111,93 @@ fn a_touched_file_opens_the_log_again_or_puts_it_aside() {
     );
     assert!(!fs::read_to_string(&log).unwrap().contains("GET /between "));
 }
+
+#[test]
+fn a_touched_file_replaces_the_workers_one_by_one_with_the_same_code() {
+    let server = server("touch-workers-reload = %dworkers\n");
+    let old = server.settle(2);
+    let mold = server.mold();
+    server.write("app.py", "def application(:\n");
+    let load = Load::start(server.port(), 3, 3);
+    server.write("workers", "");
+    soon("all workers are new ones", || {
+        let new = server.workers();
+        new.len() == 2 && old.iter().all(|pid| !new.contains(pid))
+    });
+    server.settle(2);
+    load.wait_for(50);
+    let report = load.finish();
+    assert!(report.lost.is_empty(), "{:#?}\n{}", report.lost, server.log());
+    assert_eq!(server.mold(), mold);
+    server.wait_for_log(&["touch-workers-reload = ", "was touched"]);
+}
+
+#[test]
+fn with_lazy_apps_new_workers_have_new_code_and_a_broken_one_replaces_nobody() {
+    let app = |answer: &str| {
+        format!(
+            "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'{answer}']\n"
+        )
+    };
+    let server = Server::new()
+        .app(&app("1"))
+        .ini(&format!(
+            "{HTTP}processes = 2\nlazy-apps = true\ntouch-workers-reload = %dworkers\n"
+        ))
+        .start();
+    let old = server.settle(2);
+    server.write("app.py", "def application(:\n");
+    server.write("workers", "");
+    server.wait_for_log(&["the workers are not replaced", "SyntaxError"]);
+    assert_eq!(server.settle(2), old);
+    assert_eq!(server.get("/").text(), "1");
+
+    server.write("app.py", app("2"));
+    server.write("workers", "again");
+    soon("all workers are new ones", || {
+        let new = server.workers();
+        new.len() == 2 && old.iter().all(|pid| !new.contains(pid))
+    });
+    server.settle(2);
+    assert_eq!(server.get("/").text(), "2");
+}
+
+#[test]
+fn a_chain_reload_under_load_loses_nothing_and_never_has_more_than_one_worker_too_many() {
+    let app = |number: usize| {
+        format!(
+            "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'{number}']\n"
+        )
+    };
+    let server = Server::new()
+        .app(&app(1))
+        .ini(&format!(
+            "{HTTP}processes = 3\ndisable-logging = true\ntouch-chain-reload = %dchain\n"
+        ))
+        .start();
+    let mut old = server.settle(3);
+    let load = Load::start(server.port(), 3, 3);
+    for round in 2..=4 {
+        server.write("app.py", app(round));
+        let ready = server.times_ready();
+        server.write("chain", round.to_string());
+        let mut most = 0;
+        soon("the chain is through", || {
+            most = most.max(server.workers().len());
+            server.times_ready() > ready
+        });
+        assert!(most <= 4, "{most} workers\n{}", server.log());
+        let new = server.settle(3);
+        assert!(old.iter().all(|pid| !new.contains(pid)), "{old:?} {new:?}");
+        old = new;
+        assert_eq!(server.get("/").text(), round.to_string());
+        load.wait_for(50);
+    }
+    server.write("app.py", "def application(:\n");
+    server.write("chain", "broken");
+    server.wait_for_log(&["reload failed", "generation 4 goes on serving"]);
+    assert_eq!(server.settle(3), old);
+    let report = load.finish();
+    assert!(report.lost.is_empty(), "{:#?}\n{}", report.lost, server.log());
+    assert_eq!(server.count_log("takes over"), 9, "{}", server.log());
+}

@@ -195,8 +195,6 @@ pub(super) const OPTIONS: &[Definition] = &[
         "thread-stacksize",
         "thread-stack-size",
     ]),
-    text("touch-chain-reload", Theme::Processes),
-    text("touch-workers-reload", Theme::Processes),
     text("unique-cron", Theme::Processes),
     text("vassals-include", Theme::Processes),
     text("vassals-set", Theme::Processes).aliases(&["vassal-set"]),

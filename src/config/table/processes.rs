@@ -90,6 +90,18 @@ pub(super) const OPTIONS: &[Definition] = &[
     )
     .repeats(),
     option(
+        "touch-chain-reload",
+        Kind::File,
+        "reload one worker at a time when this file is touched",
+    )
+    .repeats(),
+    option(
+        "touch-workers-reload",
+        Kind::File,
+        "replace the workers when this file is touched: the new ones have the same code, unless lazy-apps is on",
+    )
+    .repeats(),
+    option(
         "auto-procname",
         Kind::Flag,
         "show what each process is in its title",

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use log::Level;
 
-use super::generation::Seat;
+use super::generation::{Manner, Seat};
 use super::{
     Command, HURRIED_MERCY, Notice, Output, Phase, Reexecution, Reload, SAME_STOP, Supervisor, Urge,
 };
@@ -16,8 +16,10 @@ impl Supervisor {
             .next()
             .is_none_or(|generation| generation.settings.die_on_term);
         match command {
-            Command::Reload => self.want_reload(false),
-            Command::Terminate if !die_on_term => self.want_reload(true),
+            Command::Reload => self.want_reload(Manner::Graceful, now),
+            Command::ChainReload => self.want_reload(Manner::Chain, now),
+            Command::RenewWorkers => self.renew_workers(Urge::Drain, now),
+            Command::Terminate if !die_on_term => self.want_reload(Manner::Brutal, now),
             Command::Interrupt => self.stop_by_command("INT", Urge::Drain, now),
             Command::Terminate => self.stop_by_command("TERM", Urge::Drain, now),
             Command::Quit => self.stop_by_command("QUIT", Urge::Hurry, now),
@@ -31,21 +33,28 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn want_reload(&mut self, brutal: bool) {
+    pub(super) fn want_reload(&mut self, manner: Manner, now: Instant) {
         if self.phase != Phase::Running {
             self.log(Level::Warn, "not reloading: the server is stopping");
             return;
         }
-        self.brutal |= brutal;
         if self.next.is_some() || self.reload != Reload::Idle {
             self.log(
                 Level::Info,
                 "asked to reload once more: follows when the one under way is done",
             );
+        } else if manner == Manner::Chain {
+            self.log(Level::Info, "reloading, one worker at a time");
         } else {
             self.log(Level::Info, "reloading");
         }
-        self.reload = Reload::Wanted;
+        if let Some(next) = self.next.as_mut().filter(|_| manner == Manner::Brutal) {
+            next.hurry(now);
+        }
+        self.reload = match self.reload {
+            Reload::Wanted(before) => Reload::Wanted(manner.max(before)),
+            Reload::Idle | Reload::Reading(_) => Reload::Wanted(manner),
+        };
     }
 
     pub(super) fn stop_by_command(&mut self, signal: &str, urge: Urge, now: Instant) {

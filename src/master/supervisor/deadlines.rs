@@ -14,14 +14,19 @@ impl Supervisor {
     pub(super) fn advance(&mut self, now: Instant) {
         self.kill_overdue(now);
         if self.phase == Phase::Running {
+            self.advance_chain(now);
+            self.limit_successors(now);
             self.limit_reload(now);
             self.start_molds(now);
             self.fill_seats(now);
             if self.next.as_ref().is_some_and(Generation::is_complete) {
                 self.promote_next(now);
             }
-            if self.reload == Reload::Wanted && self.next.is_none() && self.current.is_some() {
-                self.begin_reload();
+            if let Reload::Wanted(manner) = self.reload
+                && self.next.is_none()
+                && self.current.is_some()
+            {
+                self.begin_reload(manner);
             }
             self.advance_reexecution(now);
         }
@@ -85,7 +90,7 @@ impl Supervisor {
     }
 
     pub(super) fn limit_reload(&mut self, now: Instant) {
-        let is_over = |next: &Generation| next.since + RELOAD_LIMIT <= now;
+        let is_over = |next: &Generation| next.progressed + RELOAD_LIMIT <= now;
         if self.current.is_some() && self.next.as_ref().is_some_and(is_over) {
             let reason = format!(
                 "the new generation was not ready within {}",
@@ -116,20 +121,17 @@ impl Supervisor {
             let Some(mold) = generation.mold.ready_id() else {
                 continue;
             };
-            for seat in &mut generation.seats {
-                if !matches!(seat.state, SeatState::Vacant { due } if due <= now) {
-                    continue;
-                }
+            for (number, place) in generation.vacancies(now) {
                 let Some(slot) = self.slots.take() else {
                     // Those who leave still have theirs.
-                    seat.state = SeatState::Vacant {
+                    *place = SeatState::Vacant {
                         due: now + Duration::from_secs(1),
                     };
                     continue;
                 };
                 self.tickets = self.tickets.wrapping_add(1);
-                let (ticket, number) = (self.tickets, seat.number);
-                seat.state = SeatState::Requested {
+                let ticket = self.tickets;
+                *place = SeatState::Requested {
                     ticket,
                     slot,
                     since: now,

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
-use super::{MoldId, Settings, SlotIndex, Ticket};
+use super::{MoldId, Settings, SlotIndex, Ticket, Urge};
 use crate::sys::Pid;
 
 /// One generation.
@@ -17,10 +17,25 @@ pub(super) struct Generation {
     /// Deaths of its molds.
     pub(super) mold_backoff: Backoff,
     pub(super) seats: Vec<Seat>,
+    /// How it takes over from the one before.
+    pub(super) manner: Manner,
     /// When its first mold was asked for.
     pub(super) since: Instant,
+    /// When it last came forward; in a chain reload only, else as `since`.
+    pub(super) progressed: Instant,
     /// Workers that died before they were ready, and molds that died before all were.
     pub(super) failures: u32,
+}
+
+/// How a generation takes over from the one before: the later one is the stronger wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Manner {
+    /// Worker by worker: each leaves when its successor serves, and the next one's turn comes when it has left.
+    Chain,
+    /// All at once, when all new ones are ready.
+    Graceful,
+    /// The same, and the old ones are cut off.
+    Brutal,
 }
 
 /// The mold of a generation.
@@ -65,14 +80,33 @@ impl Mold {
 }
 
 /// The place of one worker: who dies is replaced in it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Seat {
     /// 1, 2, …
     pub(super) number: usize,
     pub(super) state: SeatState,
+    /// Who is being got ready to take over from the one who serves.
+    pub(super) successor: Option<Successor>,
     pub(super) backoff: Backoff,
     /// What is known of the one who died here, until it can be said who replaced it.
     pub(super) obituary: Option<Obituary>,
+}
+
+/// Someone who is to take over from a worker that serves: the old one leaves when this one is ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Successor {
+    pub(super) occasion: Occasion,
+    /// How the old one is told to leave.
+    pub(super) urge: Urge,
+    /// Until it serves, and so is no successor any more.
+    pub(super) state: SeatState,
+}
+
+/// What a worker is replaced for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// An operator wants new workers. Where one does not come up, the others are not replaced either.
+    Renewal,
 }
 
 /// A death that is not logged yet.
@@ -87,6 +121,8 @@ pub(super) struct Obituary {
 pub(super) enum SeatState {
     /// Nobody; to be filled from then on.
     Vacant { due: Instant },
+    /// Nobody, for the seat of the same number in the other generation has somebody (chain reload).
+    Aside,
     /// The mold was asked to fork.
     Requested {
         ticket: Ticket,
@@ -108,51 +144,101 @@ pub(super) struct Sitter {
     pub(super) since: Instant,
 }
 
+impl SeatState {
+    /// The process there.
+    pub(super) fn sitter(self) -> Option<Sitter> {
+        match self {
+            Self::Starting(sitter) | Self::Serving(sitter) => Some(sitter),
+            Self::Vacant { .. } | Self::Aside | Self::Requested { .. } => None,
+        }
+    }
+
+    /// The ticket which it waits by, or which its process came by.
+    fn ticket(self) -> Option<Ticket> {
+        match self {
+            Self::Vacant { .. } | Self::Aside => None,
+            Self::Requested { ticket, .. } => Some(ticket),
+            Self::Starting(sitter) | Self::Serving(sitter) => Some(sitter.ticket),
+        }
+    }
+
+    /// Has it been asked for, and is not ready yet?
+    fn is_under_way(self) -> bool {
+        matches!(self, Self::Requested { .. } | Self::Starting(_))
+    }
+
+    fn is_due(self, now: Instant) -> bool {
+        matches!(self, Self::Vacant { due } if due <= now)
+    }
+
+    fn has_pid(self, pid: Pid) -> bool {
+        self.sitter().is_some_and(|sitter| sitter.pid == pid)
+    }
+}
+
 impl Seat {
     pub(super) fn new(number: usize, now: Instant) -> Self {
         let state = SeatState::Vacant { due: now };
         Self {
             number,
             state,
+            successor: None,
             backoff: Backoff::default(),
             obituary: None,
         }
     }
 
-    /// The process there.
-    pub(super) fn sitter(&self) -> Option<Sitter> {
-        match self.state {
-            SeatState::Starting(sitter) | SeatState::Serving(sitter) => Some(sitter),
-            SeatState::Vacant { .. } | SeatState::Requested { .. } => None,
-        }
+    /// The place of who sits here, and that of who comes after.
+    pub(super) fn places(&self) -> impl Iterator<Item = SeatState> {
+        let successor = self.successor.iter().map(|successor| successor.state);
+        std::iter::once(self.state).chain(successor)
     }
 
-    /// Is that the ticket which it waits by, or which its process came by?
-    pub(super) fn has_ticket(&self, asked: Ticket) -> bool {
-        match self.state {
-            SeatState::Vacant { .. } => false,
-            SeatState::Requested { ticket, .. } => ticket == asked,
-            SeatState::Starting(sitter) | SeatState::Serving(sitter) => sitter.ticket == asked,
-        }
+    /// As [`Seat::places`], to be changed.
+    pub(super) fn places_mut(&mut self) -> impl Iterator<Item = &mut SeatState> {
+        let successor = self.successor.iter_mut().map(|successor| &mut successor.state);
+        std::iter::once(&mut self.state).chain(successor)
+    }
+
+    /// Its place that goes by that ticket.
+    pub(super) fn place_of(&mut self, ticket: Ticket) -> Option<&mut SeatState> {
+        self.places_mut().find(|place| place.ticket() == Some(ticket))
+    }
+
+    /// Does one of its places go by that ticket?
+    pub(super) fn has_ticket(&self, ticket: Ticket) -> bool {
+        self.places().any(|place| place.ticket() == Some(ticket))
     }
 
     /// Does its process serve?
     pub(super) fn is_serving(&self) -> bool {
         matches!(self.state, SeatState::Serving(_))
     }
+
+    /// Is that the process of the one who comes after?
+    pub(super) fn is_successor(&self, pid: Pid) -> bool {
+        let successor = self.successor.as_ref();
+        successor.is_some_and(|successor| successor.state.has_pid(pid))
+    }
 }
 
 impl Generation {
-    pub(super) fn new(id: u64, settings: Settings, now: Instant) -> Self {
+    pub(super) fn new(id: u64, settings: Settings, manner: Manner, now: Instant) -> Self {
+        let mut seats: Vec<Seat> = (1..=settings.workers)
+            .map(|number| Seat::new(number, now))
+            .collect();
+        if manner == Manner::Chain {
+            seats.iter_mut().for_each(|seat| seat.state = SeatState::Aside);
+        }
         Self {
             id,
             settings,
             mold: Mold::Due(now),
             mold_backoff: Backoff::default(),
-            seats: (1..=settings.workers)
-                .map(|number| Seat::new(number, now))
-                .collect(),
+            seats,
+            manner,
             since: now,
+            progressed: now,
             failures: 0,
         }
     }
@@ -164,7 +250,7 @@ impl Generation {
 
     /// Is nothing under way: no mold loading, no worker starting?
     pub(super) fn is_settled(&self) -> bool {
-        let is_settled = |seat: &Seat| matches!(seat.state, SeatState::Serving(_) | SeatState::Vacant { .. });
+        let is_settled = |seat: &Seat| seat.successor.is_none() && !seat.state.is_under_way();
         matches!(self.mold, Mold::Ready { .. } | Mold::Lost) && self.seats.iter().all(is_settled)
     }
 
@@ -172,7 +258,7 @@ impl Generation {
     pub(super) fn seat_of(&mut self, pid: Pid) -> Option<&mut Seat> {
         self.seats
             .iter_mut()
-            .find(|seat| seat.sitter().is_some_and(|sitter| sitter.pid == pid))
+            .find(|seat| seat.places().any(|place| place.has_pid(pid)))
     }
 
     /// The seat that goes by that ticket.
@@ -180,11 +266,36 @@ impl Generation {
         self.seats.iter_mut().find(|seat| seat.has_ticket(ticket))
     }
 
+    /// The places that are to be filled now, with the numbers of their seats. Successors come one at a time: whatever
+    /// happens, there is but one worker too many.
+    pub(super) fn vacancies(&mut self, now: Instant) -> impl Iterator<Item = (usize, &mut SeatState)> {
+        let successor = |seat: &Seat| seat.successor.as_ref().map(|successor| successor.state);
+        let comes = |seat: &Seat| successor(seat).is_some_and(SeatState::is_under_way);
+        let is_wanted = |seat: &Seat| successor(seat).is_some_and(|state| state.is_due(now));
+        let next = match self.seats.iter().any(comes) {
+            true => None,
+            false => self
+                .seats
+                .iter()
+                .find(|seat| is_wanted(seat))
+                .map(|seat| seat.number),
+        };
+        self.seats.iter_mut().flat_map(move |seat| {
+            let number = seat.number;
+            let successor = seat.successor.as_mut().filter(|_| next == Some(number));
+            let places =
+                std::iter::once(&mut seat.state).chain(successor.map(|successor| &mut successor.state));
+            places
+                .filter(move |place| place.is_due(now))
+                .map(move |place| (number, place))
+        })
+    }
+
     /// Is a fork overdue? Each is told once.
     pub(super) fn take_overdue_fork(&mut self, patience: Duration, now: Instant) -> bool {
         let mut is_overdue = false;
-        for seat in &mut self.seats {
-            if let SeatState::Requested { since, .. } = &mut seat.state
+        for place in self.seats.iter_mut().flat_map(Seat::places_mut) {
+            if let SeatState::Requested { since, .. } = place
                 && *since + patience <= now
             {
                 *since = now;
@@ -194,18 +305,33 @@ impl Generation {
         is_overdue
     }
 
-    /// When something here is due by the clock. `patience`: how long a mold may take to fork.
-    pub(super) fn next_deadline(&self, patience: Duration) -> Option<Instant> {
+    /// When something here is due by the clock. `patience`: how long a mold may take to fork; `limit`: how long a
+    /// successor may take to be ready.
+    pub(super) fn next_deadline(&self, patience: Duration, limit: Duration) -> Option<Instant> {
         let can_fork = self.mold.ready_id().is_some();
-        let seats = self.seats.iter().filter_map(|seat| match seat.state {
+        let is_under_way = |seat: &Seat| {
+            let successor = seat.successor.as_ref();
+            successor.is_some_and(|successor| successor.state.is_under_way())
+        };
+        let relief_is_under_way = self.seats.iter().any(is_under_way);
+        let due = |place: SeatState, can_fork: bool| match place {
             SeatState::Vacant { due } if can_fork => Some(due),
             SeatState::Requested { since, .. } => Some(since + patience),
             _ => None,
-        });
+        };
+        let seats = self.seats.iter().filter_map(|seat| due(seat.state, can_fork));
+        // The others wait for the one that comes.
+        let successors = self
+            .seats
+            .iter()
+            .filter_map(|seat| match seat.successor.as_ref()?.state {
+                SeatState::Starting(sitter) => Some(sitter.since + limit),
+                state => due(state, can_fork && !relief_is_under_way),
+            });
         let mold = match self.mold {
             Mold::Due(due) => Some(due),
             _ => None,
         };
-        seats.chain(mold).min()
+        seats.chain(successors).chain(mold).min()
     }
 }

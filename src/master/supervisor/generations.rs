@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-use super::generation::{Generation, Mold, Seat, SeatState};
+use super::generation::{Generation, Manner, Mold, Seat, SeatState};
 use super::leaver::{Leaver, Role};
 use super::{
     Forgotten, HURRIED_MERCY, MOLD_MERCY, Notice, Output, Phase, Reload, Settings, Supervisor, Urge,
@@ -12,16 +12,20 @@ use super::{
 use crate::sys::Pid;
 
 impl Supervisor {
-    pub(super) fn begin_reload(&mut self) {
-        self.reload = Reload::Reading;
+    pub(super) fn begin_reload(&mut self, manner: Manner) {
+        self.reload = Reload::Reading(manner);
         self.notify(Notice::Reloading);
         self.outputs.push_back(Output::Reread);
     }
 
     pub(super) fn reread(&mut self, result: Result<Settings, String>, now: Instant) {
-        if self.reload == Reload::Reading {
-            self.reload = Reload::Idle;
-        }
+        let manner = match self.reload {
+            Reload::Reading(manner) => {
+                self.reload = Reload::Idle;
+                manner
+            }
+            Reload::Idle | Reload::Wanted(_) => Manner::Graceful,
+        };
         if self.phase != Phase::Running || self.next.is_some() {
             return;
         }
@@ -32,6 +36,7 @@ impl Supervisor {
                 self.next = Some(Generation::new(
                     self.generations,
                     Settings { workers, ..settings },
+                    manner,
                     now,
                 ));
             }
@@ -52,7 +57,6 @@ impl Supervisor {
     }
 
     pub(super) fn reload_failed(&mut self, reason: &str) {
-        self.brutal = false;
         let Some(current) = &self.current else {
             return;
         };
@@ -73,7 +77,8 @@ impl Supervisor {
             return;
         };
         self.dissolve(next, Urge::Drain, now);
-        if self.current.is_some() {
+        if let Some(current) = &mut self.current {
+            current.reopen(now);
             self.reload_failed(&reason);
             return;
         }
@@ -83,14 +88,18 @@ impl Supervisor {
 
     /// The generation in preparation takes over.
     pub(super) fn promote_next(&mut self, now: Instant) {
-        let Some(next) = self.next.take() else {
+        let Some(mut next) = self.next.take() else {
             return;
         };
+        let manner = std::mem::replace(&mut next.manner, Manner::Graceful);
         let (generation, workers) = (next.id, next.seats.len());
         let took = now.saturating_duration_since(next.since);
         // The old are told first: whoever hears that the new one serves should not meet them any more.
         if let Some(former) = self.current.replace(next) {
-            let urge = if self.brutal { Urge::Hurry } else { Urge::Drain };
+            let urge = match manner {
+                Manner::Brutal => Urge::Hurry,
+                Manner::Graceful | Manner::Chain => Urge::Drain,
+            };
             self.dissolve(former, urge, now);
         }
         self.outputs.push_back(Output::Serving {
@@ -99,7 +108,6 @@ impl Supervisor {
             took,
         });
         self.notify(Notice::Ready(self.status()));
-        self.brutal = false;
     }
 
     /// Sends everyone of a generation away.
@@ -130,34 +138,47 @@ impl Supervisor {
     }
 
     pub(super) fn dissolve_seat(&mut self, seat: &Seat, generation: &Generation, urge: Urge, now: Instant) {
+        for place in seat.places() {
+            self.dissolve_place(place, seat.number, generation, urge, now);
+        }
+        if let Some(obituary) = &seat.obituary {
+            self.log(obituary.level, obituary.text.clone());
+        }
+    }
+
+    pub(super) fn dissolve_place(
+        &mut self,
+        place: SeatState,
+        number: usize,
+        generation: &Generation,
+        urge: Urge,
+        now: Instant,
+    ) {
         let mercy = generation.settings.mercy;
-        match seat.state {
-            SeatState::Vacant { .. } => {}
+        match place {
+            SeatState::Vacant { .. } | SeatState::Aside => {}
             SeatState::Requested { ticket, slot, .. } => self.forgotten.push(Forgotten {
                 ticket,
                 mold: generation.mold.id(),
-                number: seat.number,
+                number,
                 generation: generation.id,
                 slot,
             }),
             // It has no client yet, and is in the application's code.
             SeatState::Starting(sitter) => {
                 let role = Role::Worker {
-                    number: seat.number,
+                    number,
                     slot: Some(sitter.slot),
                 };
                 self.send_away(sitter.pid, role, generation.id, Urge::Kill, mercy, now);
             }
             SeatState::Serving(sitter) => {
                 let role = Role::Worker {
-                    number: seat.number,
+                    number,
                     slot: Some(sitter.slot),
                 };
                 self.send_away(sitter.pid, role, generation.id, urge, mercy, now);
             }
-        }
-        if let Some(obituary) = &seat.obituary {
-            self.log(obituary.level, obituary.text.clone());
         }
     }
 

@@ -29,6 +29,10 @@ pub(crate) struct Settings {
 pub(crate) enum Command {
     /// HUP: a new generation.
     Reload,
+    /// A new generation, worker by worker.
+    ChainReload,
+    /// New workers of the generation that serves.
+    RenewWorkers,
     /// INT: stop gracefully; the second time, at once.
     Interrupt,
     /// TERM: the same, or a brutal reload.

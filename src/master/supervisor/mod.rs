@@ -6,9 +6,11 @@
 //! leave. Until then nothing of `current` is touched, so that a broken deploy costs nothing.
 //!
 //! Each file takes part of the inputs: [`molds`], [`workers`], [`commands`]; [`generations`] has the steps
-//! from one to the next, [`deadlines`] what follows from the state and the clock.
+//! from one to the next, [`chain`] those of a chain reload, [`relief`] how one worker takes over from another,
+//! [`deadlines`] what follows from the state and the clock.
 
 mod backoff;
+mod chain;
 mod commands;
 mod deadlines;
 mod generation;
@@ -16,6 +18,7 @@ mod generations;
 mod leaver;
 mod messages;
 mod molds;
+mod relief;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -27,7 +30,7 @@ use std::time::{Duration, Instant};
 use log::Level;
 
 use crate::sys::Pid;
-use generation::{Generation, Mold, Seat, SeatState, Sitter};
+use generation::{Generation, Manner, Mold, Seat, SeatState, Sitter};
 use leaver::{Leaver, Role};
 use slots::Slots;
 
@@ -73,9 +76,9 @@ enum Reload {
     /// None.
     Idle,
     /// To be begun as soon as possible, once, however often it was asked for.
-    Wanted,
+    Wanted(Manner),
     /// The configuration is being read.
-    Reading,
+    Reading(Manner),
 }
 
 /// How far a re-execution is.
@@ -113,8 +116,6 @@ pub(crate) struct Supervisor {
     generations: u64,
     reload: Reload,
     reexecution: Reexecution,
-    /// Old workers are cut off at the next switch, not drained.
-    brutal: bool,
     paused: bool,
     outputs: VecDeque<Output>,
 }
@@ -135,7 +136,6 @@ impl Supervisor {
             generations: 0,
             reload: Reload::Idle,
             reexecution: Reexecution::Idle,
-            brutal: false,
             paused: false,
             outputs: VecDeque::new(),
         }
@@ -144,7 +144,7 @@ impl Supervisor {
     /// Starts the first generation, or, after [`Supervisor::adopt`], the next. An error only there: what was
     /// adopted then goes on.
     pub(crate) fn start(&mut self, settings: Result<Settings, String>, now: Instant) {
-        self.reload = Reload::Reading;
+        self.reload = Reload::Reading(Manner::Graceful);
         if self.current.is_some() {
             self.notify(Notice::Reloading);
         }
@@ -153,7 +153,7 @@ impl Supervisor {
 
     /// Takes over what a master before the re-execution left.
     pub(crate) fn adopt(&mut self, handover: &Handover, now: Instant) {
-        let mut generation = Generation::new(handover.generation, handover.settings, now);
+        let mut generation = Generation::new(handover.generation, handover.settings, Manner::Graceful, now);
         generation.mold = match handover.mold {
             Some((id, pid)) => Mold::Ready { id, pid, since: now },
             None => Mold::Lost,
@@ -170,7 +170,7 @@ impl Supervisor {
                 .iter_mut()
                 .find(|seat| seat.number == worker.number);
             match (seat, worker.slot) {
-                (Some(seat), Some(slot)) if !worker.leaving && seat.sitter().is_none() => {
+                (Some(seat), Some(slot)) if !worker.leaving && seat.state.sitter().is_none() => {
                     let sitter = Sitter {
                         ticket: self.tickets,
                         pid: worker.pid,
@@ -230,10 +230,10 @@ impl Supervisor {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let generations = self
             .generations()
-            .filter_map(|generation| generation.next_deadline(FORK_LIMIT));
+            .filter_map(|generation| generation.next_deadline(FORK_LIMIT, RELOAD_LIMIT));
         let leavers = self.leavers.iter().filter_map(Leaver::next_deadline);
         let reload = self.next.as_ref().filter(|_| self.current.is_some());
-        let reload = reload.map(|next| next.since + RELOAD_LIMIT);
+        let reload = reload.map(|next| next.progressed + RELOAD_LIMIT);
         let mold = self.current.as_ref().and_then(|current| match current.mold {
             Mold::Loading { since, .. } => Some(since + RELOAD_LIMIT),
             _ => None,
@@ -253,9 +253,9 @@ impl Supervisor {
     /// All workers there are, those who leave last.
     pub(crate) fn workers(&self) -> impl Iterator<Item = WorkerView> {
         let seated = self.generations().flat_map(|generation| {
-            generation.seats.iter().filter_map(|seat| {
-                let sitter = seat.sitter()?;
-                Some(WorkerView {
+            generation.seats.iter().flat_map(|seat| {
+                let sitters = seat.places().filter_map(SeatState::sitter);
+                sitters.map(|sitter| WorkerView {
                     pid: sitter.pid,
                     number: seat.number,
                     generation: generation.id,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-use super::generation::{Mold, SeatState};
+use super::generation::{Mold, Seat, SeatState};
 use super::leaver::Role;
 use super::{MOLD_MERCY, MoldId, Supervisor, Urge};
 use crate::sys::{Ending, Pid};
@@ -82,10 +82,10 @@ impl Supervisor {
             .note_death(now.saturating_duration_since(since));
         generation.mold = Mold::Due(now + delay);
         let mut released = Vec::new();
-        for seat in &mut generation.seats {
-            if let SeatState::Requested { slot, .. } = seat.state {
+        for place in generation.seats.iter_mut().flat_map(Seat::places_mut) {
+            if let SeatState::Requested { slot, .. } = *place {
                 released.push(slot);
-                seat.state = SeatState::Vacant { due: now };
+                *place = SeatState::Vacant { due: now };
             }
         }
         for slot in released {

@@ -1,6 +1,8 @@
 //! The supervisor against a world of processes that exist only here: tables of what operators see, and random
 //! lives with invariants.
 
+mod relief;
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -44,6 +46,8 @@ struct World {
     log: Vec<(Level, String)>,
     notices: Vec<Notice>,
     seen: Vec<Output>,
+    /// Most workers at a time.
+    most_workers: usize,
     exit: Option<(i32, Option<String>)>,
 }
 
@@ -72,6 +76,7 @@ impl World {
             log: Vec::new(),
             notices: Vec::new(),
             seen: Vec::new(),
+            most_workers: 0,
             exit: None,
         }
     }
@@ -154,6 +159,7 @@ impl World {
     fn new_pid(&mut self, kind: Kind) -> Pid {
         self.last_pid += 1;
         self.alive.insert(self.last_pid, kind);
+        self.most_workers = self.most_workers.max(self.workers().len());
         self.last_pid
     }
 
@@ -801,7 +807,9 @@ fn random_command(chance: &mut Chance) -> Command {
     let commands = [
         Command::Reload,
         Command::Reload,
-        Command::Reload,
+        Command::ChainReload,
+        Command::ChainReload,
+        Command::RenewWorkers,
         Command::Terminate,
         Command::Report,
         Command::Reexecute,

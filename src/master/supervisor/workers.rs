@@ -15,10 +15,13 @@ impl Supervisor {
             self.forked_in_vain(ticket, pid, now);
             return;
         };
-        let SeatState::Requested { slot, .. } = seat.state else {
+        let Some(place) = seat.place_of(ticket) else {
             return;
         };
-        seat.state = SeatState::Starting(Sitter {
+        let SeatState::Requested { slot, .. } = *place else {
+            return;
+        };
+        *place = SeatState::Starting(Sitter {
             ticket,
             pid,
             slot,
@@ -63,11 +66,14 @@ impl Supervisor {
         let Some(seat) = self.seat_by_ticket(ticket) else {
             return;
         };
-        let SeatState::Requested { slot, .. } = seat.state else {
+        let number = seat.number;
+        let Some(place) = seat.place_of(ticket) else {
             return;
         };
-        let number = seat.number;
-        seat.state = SeatState::Vacant {
+        let SeatState::Requested { slot, .. } = *place else {
+            return;
+        };
+        *place = SeatState::Vacant {
             due: now + Duration::from_secs(1),
         };
         self.slots.release(slot);
@@ -80,16 +86,19 @@ impl Supervisor {
     pub(super) fn worker_ready(&mut self, ticket: Ticket, pid: Pid, now: Instant) {
         // It and the process that reports its birth run side by side.
         self.forked(ticket, pid, now);
-        if let Some(seat) = self.seat_by_ticket(ticket)
-            && let SeatState::Starting(sitter) = seat.state
-        {
-            seat.state = SeatState::Serving(sitter);
+        let Some(seat) = self.seat_by_ticket(ticket) else {
+            return;
+        };
+        match seat.state {
+            SeatState::Starting(sitter) if sitter.ticket == ticket => seat.state = SeatState::Serving(sitter),
+            _ => self.relieve_by(ticket, now),
         }
     }
 
     pub(super) fn worker_failed(&mut self, ticket: Ticket, status: i32, reason: String, now: Instant) {
         let next = self.next.as_mut();
         let Some(seat) = next.and_then(|next| next.seat_by_ticket(ticket)) else {
+            self.successor_failed(ticket, &reason, now);
             return;
         };
         let number = seat.number;
@@ -142,8 +151,12 @@ impl Supervisor {
         let Some((id, can_fork, seat)) = found else {
             return;
         };
+        if seat.is_successor(pid) {
+            self.successor_died(pid, ending);
+            return;
+        }
         let was_serving = seat.is_serving();
-        let Some(sitter) = seat.sitter() else {
+        let Some(sitter) = seat.state.sitter() else {
             return;
         };
         let delay = seat
@@ -157,6 +170,13 @@ impl Supervisor {
         };
         let stage = if was_serving { "" } else { " before it was ready" };
         let text = format!("worker {number} (pid {pid}) {ending}{stage}{work}");
+        if let Some(successor) = seat.take_successor_under_way() {
+            // It was on its way already.
+            seat.state = successor;
+            self.slots.release(sitter.slot);
+            self.log(level, format!("{text}; its successor is on the way"));
+            return;
+        }
         seat.state = SeatState::Vacant { due: now + delay };
         let is_replaced_at_once = can_fork && delay.is_zero();
         if is_replaced_at_once {
