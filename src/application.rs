@@ -19,6 +19,7 @@ pub fn start_runtime(config: &Config) -> Result<Box<dyn Runtime>, LoadError> {
         apps: apps(application),
         callable: application.callable.clone(),
         manage_script_name: application.manage_script_name,
+        disable_file_wrapper: application.disable_file_wrapper,
         multiprocess: config.processes.workers > 1,
         multithread: application.threads > 1,
         chdir2: application.chdir2.clone(),

@@ -118,6 +118,8 @@ pub struct ApplicationConfig {
     pub mounts: Vec<Mount>,
     /// `manage-script-name`
     pub manage_script_name: bool,
+    /// Offer no `wsgi.file_wrapper`.
+    pub disable_file_wrapper: bool,
     /// `need-app` (default on): no application, no server.
     pub need_app: bool,
     /// `lazy-apps`: loaded in each worker.

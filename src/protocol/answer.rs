@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::io::Write;
 
-use uwrs_api::{BodyLength, Bytes, Outbound, Refusal, ResponseHead};
+use uwrs_api::{BodyLength, Bytes, FilePart, Outbound, Refusal, ResponseHead};
 
 use super::status::reason_phrase;
 use super::syntax::{list, number};
@@ -219,6 +219,24 @@ impl Framing {
         }
     }
 
+    /// Appends a part of the body that is in a file.
+    pub(super) fn put_file(&mut self, mut part: FilePart, output: &mut Outbound) {
+        match self {
+            Self::Bodiless | Self::Exceeded => {}
+            Self::UntilClose => output.push_file(part),
+            Self::Chunked => put_file_chunk(part, output),
+            Self::Length(left) => {
+                let exceeded = part.len() > *left;
+                part.truncate(*left);
+                *left -= part.len();
+                output.push_file(part);
+                if exceeded {
+                    *self = Self::Exceeded;
+                }
+            }
+        }
+    }
+
     /// Appends what ends the body.
     ///
     /// # Errors
@@ -242,9 +260,22 @@ fn put_chunk(data: Bytes, output: &mut Outbound) {
     if data.is_empty() {
         return;
     }
-    output.put_with(|buffer| {
-        write!(buffer, "{:x}\r\n", data.len()).expect("a Vec takes whatever is written");
-    });
+    put_chunk_size(data.len() as u64, output);
     output.push(data);
     output.put(b"\r\n");
+}
+
+fn put_file_chunk(part: FilePart, output: &mut Outbound) {
+    if part.is_empty() {
+        return;
+    }
+    put_chunk_size(part.len(), output);
+    output.push_file(part);
+    output.put(b"\r\n");
+}
+
+fn put_chunk_size(size: u64, output: &mut Outbound) {
+    output.put_with(|buffer| {
+        write!(buffer, "{size:x}\r\n").expect("a Vec takes whatever is written");
+    });
 }

@@ -13,8 +13,8 @@ use std::time::Instant;
 
 use uwrs_api::{
     Body, BodyFraming, BodyLength, BodyMode, BodySource, Bytes, ConnectionInfo, Event, Exchange, ExchangeId,
-    Inbound, Outbound, Protocol, ProtocolState, Pull, Refusal, Reply, ReplyBody, Request, Responder,
-    ResponseHead,
+    FilePart, Inbound, Outbound, Protocol, ProtocolState, Pull, Refusal, Reply, ReplyBody, Request,
+    Responder, ResponseHead,
 };
 
 use super::body::BodyCollector;
@@ -267,7 +267,7 @@ impl Connection {
             && self.readiness.writable
             && let Err(error) = self.flush(services)
         {
-            log::debug!("connection from {}: write: {error}", self.info.peer);
+            self.blame(&error);
             return Step::Over;
         }
         if self.streamed.is_some() {
@@ -275,6 +275,7 @@ impl Connection {
         }
         match &self.phase {
             Phase::Answering { .. } if self.readiness.hung_up => Step::Over,
+            _ if self.has_more_of_a_file() => Step::More,
             Phase::Handling { .. } | Phase::Answering { .. } if self.reads_on() => self.read_on(services),
             Phase::Answering {
                 source: Source::Here(_),
@@ -339,6 +340,7 @@ impl Connection {
     /// Writes what waits, as much as the socket takes.
     fn flush(&mut self, services: &Services) -> io::Result<()> {
         while !self.outbound.is_empty() {
+            let was_file = self.outbound.first_file().is_some();
             match self.stream.write(&mut self.outbound) {
                 Ok(_) => self.since = services.now(),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -348,8 +350,33 @@ impl Connection {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
+            // A file can be of any size, and a quick client without end.
+            if was_file {
+                return Ok(());
+            }
         }
         Ok(())
+    }
+
+    /// Can more of a file be written at once?
+    fn has_more_of_a_file(&self) -> bool {
+        let is_wanted = !matches!(
+            self.phase,
+            Phase::Closing {
+                farewell: Farewell::Reset
+            }
+        );
+        is_wanted && self.readiness.writable && self.outbound.first_file().is_some()
+    }
+
+    /// Says why no more can be written. A client that has taken a part of a file for all of it is told otherwise.
+    fn blame(&self, error: &io::Error) {
+        if error.kind() == ErrorKind::UnexpectedEof {
+            log::warn!("connection from {} cut: {error}", self.info.peer);
+            self.stream.reset_on_close();
+        } else {
+            log::debug!("connection from {}: write: {error}", self.info.peer);
+        }
     }
 
     /// Reads once and lets the protocol look at it.
@@ -554,6 +581,7 @@ impl Connection {
         let length = match &body {
             ReplyBody::Empty => BodyLength::Known(0),
             ReplyBody::Full(bytes) => BodyLength::Known(bytes.len() as u64),
+            ReplyBody::File { part, .. } => BodyLength::Known(part.len()),
             ReplyBody::Source { .. } | ReplyBody::Pushed(_) => BodyLength::Unknown,
         };
         self.protocol
@@ -563,6 +591,18 @@ impl Connection {
             ReplyBody::Full(bytes) => {
                 self.send(bytes, &mut record);
                 self.conclude(record, services);
+            }
+            ReplyBody::File { part, owner } => {
+                self.send_file(part, &mut record);
+                match owner {
+                    Some(owner) => {
+                        self.phase = Phase::Answering {
+                            record,
+                            source: Source::Here(owner),
+                        };
+                    }
+                    None => self.conclude(record, services),
+                }
             }
             ReplyBody::Source { first, rest } => {
                 self.send(first, &mut record);
@@ -625,11 +665,18 @@ impl Connection {
                     source: Source::Here(source),
                 };
             }
+            (Pull::File(part), Some(source)) => {
+                self.send_file(part, &mut record);
+                self.phase = Phase::Answering {
+                    record,
+                    source: Source::Here(source),
+                };
+            }
             (Pull::End, source) => {
                 drop(source);
                 self.conclude(record, services);
             }
-            (Pull::Failed | Pull::Data(_), source) => {
+            (Pull::Failed | Pull::Data(_) | Pull::File(_), source) => {
                 drop(source);
                 self.cut(&record, services);
             }
@@ -653,6 +700,11 @@ impl Connection {
         }
         record.body_bytes += bytes.len() as u64;
         self.protocol.reply_data(bytes, &mut self.outbound);
+    }
+
+    fn send_file(&mut self, part: FilePart, record: &mut Record) {
+        record.body_bytes += part.len();
+        self.protocol.reply_file(part, &mut self.outbound);
     }
 
     /// The answer is complete.

@@ -40,7 +40,7 @@ impl Work {
             Self::Pull(id, mut source) => {
                 let piece = pull(&mut *source);
                 // A body that is over is dropped here, not by the loop: that may call the application as well.
-                let source = matches!(piece, Pull::Data(_)).then_some(source);
+                let source = matches!(piece, Pull::Data(_) | Pull::File(_)).then_some(source);
                 Some(Pulled { id, piece, source })
             }
             Self::Discard(source) => {

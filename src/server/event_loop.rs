@@ -544,12 +544,15 @@ impl EventLoop {
             Reply::Abort => 500,
         };
         self.services.slot.end(status, 0);
-        if let Reply::Response {
-            body: ReplyBody::Source { rest, .. },
-            ..
-        } = reply
-        {
-            self.services.dispatch.discard(rest);
+        let Reply::Response { body, .. } = reply else {
+            return;
+        };
+        match body {
+            ReplyBody::Source { rest: source, .. }
+            | ReplyBody::File {
+                owner: Some(source), ..
+            } => self.services.dispatch.discard(source),
+            _ => {}
         }
     }
 

@@ -1,17 +1,25 @@
 //! [`Stream`]: a connected socket, TCP or unix, non-blocking.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
-use uwrs_api::Outbound;
+use uwrs_api::{FilePart, Outbound};
+
+use crate::sys;
 
 /// Runs of bytes that one `writev` takes; bodies rarely come in more pieces.
 const SLICES: usize = 16;
+/// Bytes of a file that are sent at once: others have their turn in between.
+const FILE_BYTES: u64 = 512 * 1024;
+/// The same where the kernel can't send the file by itself.
+const FILE_BYTES_READ: usize = 64 * 1024;
 
 /// A connected socket.
 #[derive(Debug)]
@@ -30,21 +38,61 @@ impl Stream {
     }
 
     /// Writes once, as much of `outbound` as the socket takes, and removes that from it.
+    ///
+    /// # Errors
+    /// `WouldBlock`, or what the socket gives. `UnexpectedEof`: a file is shorter than it was when it was to be sent.
     pub(crate) fn write(&mut self, outbound: &mut Outbound) -> io::Result<usize> {
+        let written = match outbound.first_file() {
+            Some(part) => self.send_file(part),
+            None => self.write_slices(outbound),
+        }?;
+        outbound.advance(written);
+        Ok(written)
+    }
+
+    fn write_slices(&mut self, outbound: &Outbound) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let mut count = 0;
         for (place, bytes) in slices.iter_mut().zip(outbound.slices(SLICES)) {
             *place = IoSlice::new(bytes);
             count += 1;
         }
-        let written = match (self, count) {
-            (Self::Tcp(stream), 1) => stream.write(&slices[0]),
-            (Self::Unix(stream), 1) => stream.write(&slices[0]),
-            (Self::Tcp(stream), _) => stream.write_vectored(&slices[..count]),
-            (Self::Unix(stream), _) => stream.write_vectored(&slices[..count]),
-        }?;
-        outbound.advance(written);
-        Ok(written)
+        let slices = &slices[..count];
+        match (self, slices) {
+            // The head of a file, and its beginning right behind it: one packet.
+            (Self::Tcp(stream), _) if count < SLICES && outbound.has_file() => {
+                SockRef::from(&*stream).send_vectored_with_flags(slices, libc::MSG_MORE | libc::MSG_NOSIGNAL)
+            }
+            (Self::Tcp(stream), [slice]) => stream.write(slice),
+            (Self::Unix(stream), [slice]) => stream.write(slice),
+            (Self::Tcp(stream), _) => stream.write_vectored(slices),
+            (Self::Unix(stream), _) => stream.write_vectored(slices),
+        }
+    }
+
+    fn send_file(&mut self, part: &FilePart) -> io::Result<usize> {
+        let count = usize::try_from(part.len().min(FILE_BYTES)).unwrap_or(usize::MAX);
+        match sys::send_file(self.as_fd(), part.file().as_fd(), part.offset(), count) {
+            Ok(0) => Err(shrunk()),
+            // The file system does not offer it (EINVAL), or nothing here does (ENOSYS).
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
+                self.copy_file(part, count)
+            }
+            sent => sent,
+        }
+    }
+
+    /// What the socket does not take is read again the next time.
+    fn copy_file(&mut self, part: &FilePart, count: usize) -> io::Result<usize> {
+        let mut bytes = vec![0; count.min(FILE_BYTES_READ)];
+        let count = part.file().read_at(&mut bytes, part.offset())?;
+        if count == 0 {
+            return Err(shrunk());
+        }
+        match self {
+            Self::Tcp(stream) => stream.write(&bytes[..count]),
+            Self::Unix(stream) => stream.write(&bytes[..count]),
+        }
     }
 
     /// Tells the peer that nothing more will be sent. That it is gone already is no error.
@@ -77,5 +125,52 @@ impl Stream {
             Self::Tcp(stream) => stream.register(registry, token, both),
             Self::Unix(stream) => stream.register(registry, token, both),
         }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+fn shrunk() -> io::Error {
+    io::Error::new(
+        ErrorKind::UnexpectedEof,
+        "the file became shorter while it was sent",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, Write as _};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_the_kernel_does_not_send_is_read() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        file.rewind().unwrap();
+        let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut stream = Stream::Unix(UnixStream::from_std(ours));
+        let mut part = FilePart::new(file, 2, 9);
+        let count = stream.copy_file(&part, 5).unwrap();
+        assert_eq!(count, 5);
+        part.advance(5);
+        assert_eq!(stream.copy_file(&part, 4).unwrap(), 3);
+        part.advance(3);
+        let error = stream.copy_file(&part, 1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+        assert_eq!(
+            stream.send_file(&part).unwrap_err().kind(),
+            ErrorKind::UnexpectedEof
+        );
+        let mut bytes = [0; 8];
+        theirs.read_exact(&mut bytes).unwrap();
+        assert_eq!(&bytes, b"23456789");
     }
 }

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use uwrs_api::{
-    BodyLength, BodyMode, BodySource, Bytes, Event, Exchange, Gateway, Inbound, Outbound, Protocol,
+    BodyLength, BodyMode, BodySource, Bytes, Event, Exchange, FilePart, Gateway, Inbound, Outbound, Protocol,
     ProtocolState, Pull, Refusal, Reply, ReplyBody, Request, ResponseHead,
 };
 
@@ -65,6 +65,10 @@ impl Protocol for Lines {
 
     fn reply_data(&mut self, data: Bytes, output: &mut Outbound) {
         output.push(data);
+    }
+
+    fn reply_file(&mut self, part: FilePart, output: &mut Outbound) {
+        output.push_file(part);
     }
 
     fn reply_end(&mut self, output: &mut Outbound) -> Result<(), std::borrow::Cow<'static, str>> {

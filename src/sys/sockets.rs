@@ -1,4 +1,4 @@
-//! Sockets that carry messages between the processes of one server.
+//! Sockets: those that carry messages between the processes of one server, and what clients' can do besides.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -38,6 +38,18 @@ pub fn defer_accept(fd: BorrowedFd<'_>, seconds: u32) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Has the kernel send `count` bytes of `file`, from `offset` bytes behind its beginning, to `socket` (sendfile(2)). How
+/// many it took; 0 at the end of the file. The file's own position stays.
+pub fn send_file(
+    socket: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    offset: u64,
+    count: usize,
+) -> io::Result<usize> {
+    let mut offset = i64::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))?;
+    nix::sys::sendfile::sendfile(socket, file, Some(&mut offset), count).map_err(to_io)
 }
 
 /// Sends one message without waiting; `WouldBlock` where the other end has stopped reading, `BrokenPipe`

@@ -13,6 +13,7 @@
 mod command_line;
 mod crash;
 mod examples;
+mod files;
 mod frameworks;
 mod http;
 mod logs;

@@ -175,6 +175,7 @@ fn defaults() -> Config {
             callable: None,
             mounts: Vec::new(),
             manage_script_name: false,
+            disable_file_wrapper: false,
             need_app: true,
             lazy: false,
             environment: Vec::new(),

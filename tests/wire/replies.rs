@@ -1,7 +1,12 @@
 //! Answers, read back by a client of our own.
 
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+
 use uwrs::protocol::{HeadLimits, Http1, Http1Options, Uwsgi};
-use uwrs_api::{BodyLength, Bytes, Event, Inbound, Outbound, Protocol, ProtocolState, Refusal, ResponseHead};
+use uwrs_api::{
+    BodyLength, Bytes, Event, FilePart, Inbound, Outbound, Protocol, ProtocolState, Refusal, ResponseHead,
+};
 
 use crate::client::{self, Answer};
 use crate::drive::DATE;
@@ -75,6 +80,14 @@ impl<P: Protocol> Peer<P> {
             .reply_data(Bytes::copy_from_slice(data), &mut self.output);
     }
 
+    /// `text`, in a file.
+    fn file(&mut self, text: &str) {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(text.as_bytes()).expect("room for it");
+        let part = FilePart::new(file, 0, text.len() as u64);
+        self.protocol.reply_file(part, &mut self.output);
+    }
+
     fn end(&mut self) -> Result<(), String> {
         self.protocol
             .reply_end(&mut self.output)
@@ -83,8 +96,19 @@ impl<P: Protocol> Peer<P> {
 
     /// All that was sent so far.
     fn sent(&mut self) -> Vec<u8> {
-        let bytes = self.output.slices(usize::MAX).flatten().copied().collect();
-        self.output.advance(self.output.len());
+        let mut bytes = Vec::new();
+        while !self.output.is_empty() {
+            let before = bytes.len();
+            match self.output.first_file() {
+                Some(part) => {
+                    bytes.resize(before + part.len() as usize, 0);
+                    let read = part.file().read_exact_at(&mut bytes[before..], part.offset());
+                    read.expect("the file has them");
+                }
+                None => bytes.extend(self.output.slices(usize::MAX).flatten()),
+            }
+            self.output.advance(bytes.len() - before);
+        }
         bytes
     }
 
@@ -575,4 +599,66 @@ fn a_uwsgi_refusal_of_the_servers_own_is_answered() {
     let answer = peer.answer(false);
     assert_eq!(answer.line, "HTTP/1.1 408 Request Timeout");
     assert_eq!(answer.body, b"408 Request Timeout: the packet took too long\n");
+}
+
+#[test]
+fn what_is_in_a_file_is_framed_like_any_other_part() {
+    for (request, fields, length, expected) in [
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            &[][..],
+            BodyLength::Known(11),
+            "one, a file",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            &[],
+            BodyLength::Unknown,
+            "one, a file",
+        ),
+        ("GET / HTTP/1.0\r\n\r\n", &[], BodyLength::Unknown, "one, a file"),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            &[("Content-Length", "11")],
+            BodyLength::Unknown,
+            "one, a file",
+        ),
+        (
+            "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+            &[],
+            BodyLength::Known(11),
+            "",
+        ),
+    ] {
+        let mut peer = Peer::<Http1>::asked(request);
+        peer.head(200, fields, length);
+        peer.data(b"one, ");
+        peer.file("");
+        peer.file("a file");
+        peer.end().expect("complete");
+        let answer = peer.answer(request.starts_with("HEAD"));
+        assert_eq!(answer.body, expected.as_bytes(), "{request}");
+    }
+}
+
+#[test]
+fn a_file_keeps_to_the_length_of_its_answer() {
+    let mut peer = Peer::<Http1>::asked("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    peer.head(200, &[("Content-Length", "3")], BodyLength::Unknown);
+    peer.file("four");
+    assert!(!peer.protocol.wants_reply_data());
+    assert!(peer.end().unwrap_err().contains("longer"));
+    assert!(peer.sent().ends_with(b"\r\n\r\nfou"));
+
+    let mut peer = Peer::<Uwsgi>::asked(UWSGI_GET);
+    peer.head(200, &[("Content-Length", "5")], BodyLength::Unknown);
+    peer.file("four");
+    assert!(peer.end().unwrap_err().contains("short"));
+    assert!(peer.sent().ends_with(b"\r\n\r\nfour"));
+
+    let mut peer = Peer::<Http1>::asked("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    peer.head(304, &[], BodyLength::Known(4));
+    peer.file("four");
+    peer.end().expect("complete");
+    assert!(peer.sent().ends_with(b"\r\n\r\n"));
 }

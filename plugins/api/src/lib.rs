@@ -7,6 +7,7 @@
 mod conversation;
 mod driver;
 mod exchange;
+mod file;
 mod gateway;
 mod protocol;
 mod reply;
@@ -17,6 +18,7 @@ mod text;
 pub use conversation::Conversation;
 pub use driver::{Delivered, Driver, Turned, Turns};
 pub use exchange::{Body, ConnectionInfo, Exchange, ExchangeId, InterimSender, Peer, Post, Responder};
+pub use file::FilePart;
 pub use gateway::{Appetite, BodyMode, Gateway, Heard};
 pub use protocol::{Event, Inbound, Outbound, Protocol, ProtocolState, Refusal, Segment};
 pub use reply::{BodyLength, BodySource, Pull, Reply, ReplyBody, ResponseHead};

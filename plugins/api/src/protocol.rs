@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::{BodyLength, Request, ResponseHead};
+use crate::{BodyLength, FilePart, Request, ResponseHead};
 
 /// Bytes that have arrived and are not yet consumed: a cursor over a slice that the server owns. What is left
 /// when `receive` is starved comes again, with more behind it.
@@ -51,9 +51,12 @@ pub enum Segment {
     Buffered(usize),
     /// Bytes that live elsewhere: not copied.
     Shared(Bytes),
+    /// Bytes of a file: not read.
+    File(FilePart),
 }
 
-/// Bytes on their way out, in order. Small ones are copied into one buffer, large ones are kept by reference.
+/// Bytes on their way out, in order. Small ones are copied into one buffer, large ones are kept by reference, those of
+/// files stay where they are.
 #[derive(Debug, Default)]
 pub struct Outbound {
     buffer: Vec<u8>,
@@ -79,7 +82,7 @@ impl Outbound {
         if let Some(last) = self.segments.back_mut() {
             match last {
                 Segment::Buffered(count) => *count += added,
-                Segment::Shared(_) => self.segments.push_back(Segment::Buffered(added)),
+                Segment::Shared(_) | Segment::File(_) => self.segments.push_back(Segment::Buffered(added)),
             }
         }
     }
@@ -90,10 +93,21 @@ impl Outbound {
             self.put(&bytes);
             return;
         }
+        self.push_segment(Segment::Shared(bytes));
+    }
+
+    /// Appends a part of a file.
+    pub fn push_file(&mut self, part: FilePart) {
+        if !part.is_empty() {
+            self.push_segment(Segment::File(part));
+        }
+    }
+
+    fn push_segment(&mut self, segment: Segment) {
         if self.segments.is_empty() && !self.buffer.is_empty() {
             self.segments.push_back(Segment::Buffered(self.buffer.len()));
         }
-        self.segments.push_back(Segment::Shared(bytes));
+        self.segments.push_back(segment);
     }
 
     /// Is there nothing to send?
@@ -103,14 +117,29 @@ impl Outbound {
 
     /// Bytes to send.
     pub fn len(&self) -> usize {
-        let shared = self.segments.iter().map(|segment| match segment {
+        let elsewhere = self.segments.iter().map(|segment| match segment {
             Segment::Buffered(_) => 0,
             Segment::Shared(bytes) => bytes.len(),
+            Segment::File(part) => usize::try_from(part.len()).unwrap_or(usize::MAX),
         });
-        self.buffer.len() + shared.sum::<usize>()
+        elsewhere.fold(self.buffer.len(), usize::saturating_add)
     }
 
-    /// The runs to write, in order, at most `limit` of them.
+    /// The part of a file that is to be sent before anything else.
+    pub fn first_file(&self) -> Option<&FilePart> {
+        match self.segments.front() {
+            Some(Segment::File(part)) => Some(part),
+            _ => None,
+        }
+    }
+
+    /// Is there a part of a file, at whatever place?
+    pub fn has_file(&self) -> bool {
+        let mut segments = self.segments.iter();
+        segments.any(|segment| matches!(segment, Segment::File(_)))
+    }
+
+    /// The runs to write, in order, at most `limit` of them: up to the first part of a file.
     pub fn slices(&self, limit: usize) -> impl Iterator<Item = &[u8]> {
         let mut at = 0;
         let whole = self
@@ -118,12 +147,13 @@ impl Outbound {
             .is_empty()
             .then_some(&self.buffer[..])
             .filter(|buffer| !buffer.is_empty());
-        let parts = self.segments.iter().map(move |segment| match segment {
+        let parts = self.segments.iter().map_while(move |segment| match segment {
             Segment::Buffered(count) => {
                 at += count;
-                &self.buffer[at - count..at]
+                Some(&self.buffer[at - count..at])
             }
-            Segment::Shared(bytes) => &bytes[..],
+            Segment::Shared(bytes) => Some(&bytes[..]),
+            Segment::File(_) => None,
         });
         whole.into_iter().chain(parts).take(limit)
     }
@@ -153,6 +183,10 @@ impl Outbound {
                     bytes::Buf::advance(bytes, count);
                     count = 0;
                 }
+                Segment::File(part) if part.len() > count as u64 => {
+                    part.advance(count as u64);
+                    count = 0;
+                }
                 Segment::Buffered(have) => {
                     count -= *have;
                     from_buffer += *have;
@@ -160,6 +194,10 @@ impl Outbound {
                 }
                 Segment::Shared(bytes) => {
                     count -= bytes.len();
+                    self.segments.pop_front();
+                }
+                Segment::File(part) => {
+                    count -= part.len() as usize;
                     self.segments.pop_front();
                 }
             }
@@ -252,6 +290,9 @@ pub trait Protocol: Send {
     /// must not have, is left out.
     fn reply_data(&mut self, data: Bytes, output: &mut Outbound);
 
+    /// A part of the answer's body that is in a file. As with [`Protocol::reply_data`].
+    fn reply_file(&mut self, part: FilePart, output: &mut Outbound);
+
     /// The answer is complete. Where it is shorter than announced, the protocol goes to `Closed` and
     /// returns what is wrong.
     fn reply_end(&mut self, output: &mut Outbound) -> Result<(), Cow<'static, str>>;
@@ -274,4 +315,65 @@ pub trait Protocol: Send {
 
     /// Where it is now.
     fn state(&self) -> ProtocolState;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// What the next write would send, at most `limit` bytes.
+    fn peek(outbound: &Outbound, limit: usize) -> Vec<u8> {
+        let mut bytes = match outbound.first_file() {
+            Some(part) => {
+                let mut bytes = vec![0; part.len() as usize];
+                let read = part.file().read_exact_at(&mut bytes, part.offset());
+                read.expect("the file has them");
+                bytes
+            }
+            None => outbound.slices(usize::MAX).flatten().copied().collect(),
+        };
+        bytes.truncate(limit);
+        bytes
+    }
+
+    #[test]
+    fn bytes_of_files_keep_their_place_however_much_is_written_at_once() {
+        let path = std::env::temp_dir().join(format!("uwrs-outbound-{}", std::process::id()));
+        std::fs::write(&path, "0123456789").expect("a file");
+        let file = Arc::new(File::open(&path).expect("the file"));
+        std::fs::remove_file(&path).expect("the file");
+        let shared = vec![b'x'; Outbound::COPY_LIMIT + 1];
+        for limit in 1..40 {
+            let mut outbound = Outbound::default();
+            outbound.put(b"head ");
+            outbound.push_file(FilePart::new(Arc::clone(&file), 2, 3));
+            outbound.put(b" amidst ");
+            outbound.push(Bytes::from(shared.clone()));
+            outbound.push_file(FilePart::new(Arc::clone(&file), 9, 0));
+            outbound.push_file(FilePart::new(Arc::clone(&file), 0, 10));
+            outbound.push_file(FilePart::new(Arc::clone(&file), 5, 5));
+            outbound.put(b" tail");
+            let expected = [
+                b"head 234 amidst ",
+                &shared[..],
+                b"0123456789",
+                b"56789",
+                b" tail",
+            ]
+            .concat();
+            assert_eq!(outbound.len(), expected.len());
+            let mut written = Vec::new();
+            while !outbound.is_empty() {
+                let some = peek(&outbound, limit * limit * 16);
+                outbound.advance(some.len());
+                written.extend_from_slice(&some);
+                assert_eq!(outbound.len(), expected.len() - written.len());
+            }
+            assert!(written == expected, "{limit}");
+        }
+    }
 }

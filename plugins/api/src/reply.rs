@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{Span, Text};
+use crate::{FilePart, Span, Text};
 
 /// Status and header fields of an answer.
 ///
@@ -73,6 +73,14 @@ pub enum ReplyBody {
     Empty,
     /// All of it.
     Full(Bytes),
+    /// All of it, in a file.
+    File {
+        /// What is sent.
+        part: FilePart,
+        /// What is to know when that is done: pulled (it has nothing to give) when most is sent, dropped when the
+        /// client is gone before.
+        owner: Option<Box<dyn BodySource>>,
+    },
     /// A part now, the rest when the client has room: pulled by the server, never pushed.
     Source {
         /// What is at hand: goes out with the head. May be empty.
@@ -95,6 +103,8 @@ pub trait BodySource: Send {
 pub enum Pull {
     /// Some bytes. An empty piece is allowed and sends nothing.
     Data(Bytes),
+    /// Some bytes that are in a file.
+    File(FilePart),
     /// The body is complete.
     End,
     /// It broke after the head had gone: the connection is cut so that the client notices.

@@ -47,6 +47,8 @@ pub struct Settings {
     pub callable: Option<String>,
     /// Give PATH_INFO's mountpoint to SCRIPT_NAME (`manage-script-name`).
     pub manage_script_name: bool,
+    /// Offer no `wsgi.file_wrapper` (`wsgi-disable-file-wrapper`).
+    pub disable_file_wrapper: bool,
     /// `wsgi.multiprocess`: more than one worker.
     pub multiprocess: bool,
     /// `wsgi.multithread`: more than one thread a worker.

@@ -42,6 +42,7 @@ impl<'a> Resolver<'a> {
                 .collect(),
             callable: self.text("callable").map(|setting| setting.value.clone()),
             manage_script_name: self.flag("manage-script-name"),
+            disable_file_wrapper: self.flag("wsgi-disable-file-wrapper"),
             lazy: self.flag("lazy-apps"),
             environment: self.environment(),
             autoreload: autoreload.filter(|seconds| *seconds > 0).map(Duration::from_secs),

@@ -56,6 +56,12 @@ pub(super) const OPTIONS: &[Definition] = &[
     )
     .default("false"),
     option(
+        "wsgi-disable-file-wrapper",
+        Kind::Flag,
+        "offer applications no wsgi.file_wrapper: they read files by themselves",
+    )
+    .default("false"),
+    option(
         "pythonpath",
         Kind::Directory,
         "a directory to put in front of sys.path; may hold * and ?",

@@ -91,7 +91,6 @@ pub(super) const OPTIONS: &[Definition] = &[
     text("test", Theme::Application).short('J'),
     text("tornado", Theme::Application),
     flag("vhost", Theme::Application),
-    flag("wsgi-disable-file-wrapper", Theme::Application),
     text("add-gid", Theme::Processes),
     text("attach-daemon", Theme::Processes),
     text("attach-daemon2", Theme::Processes),

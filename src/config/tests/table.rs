@@ -29,9 +29,8 @@ fn that_work() -> impl Iterator<Item = &'static Definition> {
 /// What a configuration means, but for where it was said. It has a socket and an application beside what is tried.
 fn meaning(machine: &Machine, arguments: &[&str]) -> String {
     let names_application = |argument: &&str| {
-        ["--module", "--wsgi", "--file", "-w"]
-            .iter()
-            .any(|flag| argument.starts_with(flag))
+        let name = argument.split('=').next().unwrap_or_default();
+        ["--module", "--wsgi", "--file", "--wsgi-file"].contains(&name) || name.starts_with("-w")
     };
     let mut all = vec!["--http", ":8000", "--socket", ":7000"];
     if machine.has_file("/srv/uwsgi.ini") {

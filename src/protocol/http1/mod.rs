@@ -15,7 +15,8 @@ mod line;
 use std::borrow::Cow;
 
 use uwrs_api::{
-    BodyLength, Bytes, Event, Inbound, Outbound, Protocol, ProtocolState, Refusal, ResponseHead, Version,
+    BodyLength, Bytes, Event, FilePart, Inbound, Outbound, Protocol, ProtocolState, Refusal, ResponseHead,
+    Version,
 };
 
 use self::body::{BodyReader, Piece};
@@ -190,6 +191,12 @@ impl Protocol for Http1 {
     fn reply_data(&mut self, data: Bytes, output: &mut Outbound) {
         if let Writing::Body(written) = &mut self.writing {
             written.framing.put(data, output);
+        }
+    }
+
+    fn reply_file(&mut self, part: FilePart, output: &mut Outbound) {
+        if let Writing::Body(written) = &mut self.writing {
+            written.framing.put_file(part, output);
         }
     }
 

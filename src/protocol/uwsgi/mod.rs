@@ -12,8 +12,8 @@ mod sniff;
 use std::borrow::Cow;
 
 use uwrs_api::{
-    BodyFraming, BodyLength, Bytes, Event, Inbound, Outbound, Protocol, ProtocolState, Refusal, ResponseHead,
-    Version,
+    BodyFraming, BodyLength, Bytes, Event, FilePart, Inbound, Outbound, Protocol, ProtocolState, Refusal,
+    ResponseHead, Version,
 };
 
 use self::packet::{HEADER_BYTES, Header, Modifier};
@@ -199,6 +199,12 @@ impl Protocol for Uwsgi {
     fn reply_data(&mut self, data: Bytes, output: &mut Outbound) {
         if let Writing::Body(framing) = &mut self.writing {
             framing.put(data, output);
+        }
+    }
+
+    fn reply_file(&mut self, part: FilePart, output: &mut Outbound) {
+        if let Writing::Body(framing) = &mut self.writing {
+            framing.put_file(part, output);
         }
     }
 

@@ -230,6 +230,11 @@ impl Connection {
         Ok(text.iter().map(|&byte| char::from(byte)).collect())
     }
 
+    /// As many bytes as there is room for.
+    pub(crate) fn read_exact(&mut self, bytes: &mut [u8]) {
+        self.0.read_exact(bytes).unwrap();
+    }
+
     /// What comes before the connection is cut.
     pub(crate) fn rest_until_cut(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();

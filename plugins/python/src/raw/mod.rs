@@ -3,6 +3,7 @@
 //! safe functions.
 
 mod attach;
+mod descriptor;
 mod launch;
 mod object;
 
@@ -10,5 +11,6 @@ pub(crate) use attach::{
     after_fork_in_child, after_fork_in_parent, before_fork, discard, drop_discarded, enter_thread,
     leave_thread, park, unpark, with_interpreter,
 };
+pub(crate) use descriptor::duplicate_descriptor;
 pub(crate) use launch::{Launch, launch};
 pub(crate) use object::{insert_or_existing, latin1, latin1_bytes, reference_count};

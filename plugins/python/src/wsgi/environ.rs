@@ -254,7 +254,9 @@ fn template<'py>(py: Python<'py>, settings: &Settings) -> PyResult<Bound<'py, Py
     environ.set_item(intern!(py, "wsgi.multithread"), settings.multithread)?;
     environ.set_item(intern!(py, "wsgi.multiprocess"), settings.multiprocess)?;
     environ.set_item(intern!(py, "wsgi.run_once"), false)?;
-    environ.set_item(intern!(py, "wsgi.file_wrapper"), py.get_type::<FileWrapper>())?;
+    if !settings.disable_file_wrapper {
+        environ.set_item(intern!(py, "wsgi.file_wrapper"), py.get_type::<FileWrapper>())?;
+    }
     environ.set_item(intern!(py, "uwsgi.version"), uwsgi_module::version(py))?;
     let node = uwsgi_module::host_name();
     environ.set_item(

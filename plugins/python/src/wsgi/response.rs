@@ -6,12 +6,13 @@ use bytes::{Bytes, BytesMut};
 use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString, PyTuple};
-use uwrs_api::{BodySource, Reply, ReplyBody, Request, Responder, ResponseHead};
+use uwrs_api::{BodySource, FilePart, Pull, Reply, ReplyBody, Request, Responder, ResponseHead};
 
 use super::answer::{Answer, StartedHead};
 use super::body::{self, Whole};
+use super::file_wrapper::FileWrapper;
 use super::stream::Stream;
-use crate::failure;
+use crate::{failure, raw};
 
 /// An answer to be sent.
 pub(super) struct Delivery<'a> {
@@ -59,6 +60,12 @@ impl Delivery<'_> {
     }
 
     fn deliver_iterable(self, py: Python<'_>, returned: &Bound<'_, PyAny>) {
+        // Exactly what was made by it, not what a middleware put around it (PEP 3333).
+        if let Ok(wrapper) = returned.cast_exact::<FileWrapper>()
+            && let Some(part) = wrapper.get().part(py)
+        {
+            return self.deliver_file(py, returned, part);
+        }
         let mut stream = match open(returned, self.request, self.answer) {
             Ok(stream) => stream,
             Err(error) => return self.fail(py, "the application's answer cannot be sent", &error),
@@ -101,9 +108,58 @@ impl Delivery<'_> {
         stream.close(py);
     }
 
+    fn deliver_file(self, py: Python<'_>, returned: &Bound<'_, PyAny>, mut part: FilePart) {
+        let mut stream = match open(returned, self.request, self.answer) {
+            Ok(stream) => stream,
+            Err(error) => return self.fail(py, "the application's answer cannot be sent", &error),
+        };
+        let Some((started, written)) = self.answer.send() else {
+            self.fail_unstarted(py);
+            return stream.close(py);
+        };
+        // PEP 3333: up to the file's end, or as many bytes as Content-Length has.
+        if let Some(length) = started.content_length {
+            part.truncate(length.saturating_sub(written.len() as u64));
+        }
+        let body = match written.is_empty() {
+            true => ReplyBody::File {
+                part,
+                owner: Some(Box::new(FileOwner { part: None, stream })),
+            },
+            false => ReplyBody::Source {
+                first: Bytes::from(written),
+                rest: Box::new(FileOwner {
+                    part: Some(part),
+                    stream,
+                }),
+            },
+        };
+        self.responder.respond(Reply::Response {
+            head: started.head,
+            body,
+        });
+    }
+
     fn fail_unstarted(self, py: Python<'_>) {
         let error = PyAssertionError::new_err("start_response was not called");
         self.fail(py, "the application's answer has no head", &error);
+    }
+}
+
+/// A wrapped file that is sent without being read, and closed then.
+struct FileOwner {
+    /// What is still to be given away.
+    part: Option<FilePart>,
+    stream: Stream,
+}
+
+impl BodySource for FileOwner {
+    fn pull(&mut self) -> Pull {
+        if let Some(part) = self.part.take() {
+            return Pull::File(part);
+        }
+        raw::with_interpreter(|py| self.stream.close(py));
+        Pull::End
     }
 }
 

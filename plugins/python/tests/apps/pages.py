@@ -429,6 +429,133 @@ def file_wrapper_file(environ, start_response):
     return environ["wsgi.file_wrapper"](file)
 
 
+def temporary(content=b"0123456789", open_it=open):
+    """An open file."""
+    path = os.path.join(tempfile.gettempdir(), f"uwrs-wrapped-{os.getpid()}")
+    with open(path, "wb") as file:
+        file.write(content)
+    try:
+        return open_it(path, "rb")
+    finally:
+        os.unlink(path)
+
+
+def wraps_file(make, headers=TEXT, status="200 OK"):
+    def application(environ, start_response):
+        start_response(status, list(headers))
+        return environ["wsgi.file_wrapper"](make(), 4)
+
+    return application
+
+
+class Behind:
+    """Hands out what the file behind it has, as Django's File does."""
+
+    def __init__(self, file):
+        self.file = file
+
+    read = property(lambda self: self.file.read)
+    fileno = property(lambda self: self.file.fileno)
+
+    def close(self):
+        EVENTS.append("closed behind")
+        self.file.close()
+
+
+class Doubled(io.FileIO):
+    def read(self, size=-1):
+        return super().read(size) * 2
+
+
+def positioned():
+    file = temporary()
+    assert file.read(3) == b"012"
+    return file
+
+
+def unflushed():
+    file = tempfile.TemporaryFile()
+    file.write(b"0123456789")
+    file.seek(0)
+    file.write(b"held ")
+    return file
+
+
+def zipped():
+    import gzip
+
+    file = tempfile.TemporaryFile()
+    with gzip.GzipFile(fileobj=file, mode="wb") as stream:
+        stream.write(b"unpacked")
+    file.seek(0)
+    return gzip.GzipFile(fileobj=file, mode="rb")
+
+
+def patched():
+    file = temporary()
+    read = file.read
+    file.read = lambda size: read(size).replace(b"5", b"five")
+    return file
+
+
+def named():
+    file = tempfile.NamedTemporaryFile()
+    file.write(b"0123456789")
+    file.seek(0)
+    return file
+
+
+def piped():
+    reader, writer = os.pipe()
+    os.write(writer, b"through a pipe")
+    os.close(writer)
+    return open(reader, "rb")
+
+
+def closed_early():
+    file = temporary()
+    file.close()
+    return file
+
+
+wrapped_file = wraps_file(temporary)
+wrapped_raw = wraps_file(lambda: temporary(open_it=io.FileIO))
+wrapped_position = wraps_file(positioned)
+wrapped_unflushed = wraps_file(unflushed)
+wrapped_named = wraps_file(named)
+wrapped_behind = wraps_file(lambda: Behind(temporary()))
+wrapped_length = wraps_file(temporary, TEXT + [("Content-Length", "4")])
+wrapped_304 = wraps_file(lambda: Behind(temporary()), [], "304 Not Modified")
+wrapped_zipped = wraps_file(zipped)
+wrapped_patched = wraps_file(patched)
+wrapped_subclass = wraps_file(lambda: temporary(open_it=Doubled))
+wrapped_pipe = wraps_file(piped)
+wrapped_end = wraps_file(lambda: temporary(b""))
+wrapped_proc = wraps_file(lambda: open("/proc/self/comm", "rb"))
+wrapped_text = wraps_file(lambda: open("/proc/self/comm"))
+wrapped_closed = wraps_file(closed_early)
+
+
+def wrapped_unstarted(environ, start_response):
+    return environ["wsgi.file_wrapper"](Behind(temporary()))
+
+
+def wrapped_after_write(environ, start_response):
+    start_response("200 OK", TEXT)(b"written ")
+    return environ["wsgi.file_wrapper"](Behind(temporary()))
+
+
+def wrapped_after_write_length(environ, start_response):
+    start_response("200 OK", TEXT + [("Content-Length", "12")])(b"written ")
+    return environ["wsgi.file_wrapper"](temporary())
+
+
+def wrapped_twice(environ, start_response):
+    """What a middleware puts around it counts, not what is inside."""
+    inner = wrapped_file(environ, start_response)
+    return (block.replace(b"5", b"five") for block in inner)
+
+
 # --- the validator's word ---
 
 

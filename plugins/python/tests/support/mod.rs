@@ -4,14 +4,15 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use uwrs_api::{
-    Body, BodyFraming, BodySource, ConnectionInfo, Exchange, ExchangeId, Gateway, Peer, Post, Pull, Reply,
-    ReplyBody, Request, Responder, ResponseHead, Version, WorkerFacts,
+    Body, BodyFraming, BodySource, ConnectionInfo, Exchange, ExchangeId, FilePart, Gateway, Peer, Post, Pull,
+    Reply, ReplyBody, Request, Responder, ResponseHead, Version, WorkerFacts,
 };
 use uwrs_python::{AppSpec, AppTarget, Settings};
 
@@ -241,6 +242,8 @@ pub(crate) struct Answer {
     pub(crate) pieces: Vec<Vec<u8>>,
     /// Was it pulled piece by piece?
     pub(crate) is_streamed: bool,
+    /// Is a part of it a file that was not read?
+    pub(crate) has_file: bool,
     /// Did it break off?
     pub(crate) has_failed: bool,
 }
@@ -254,11 +257,16 @@ impl Answer {
             head,
             pieces: Vec::new(),
             is_streamed: false,
+            has_file: false,
             has_failed: false,
         };
         match body {
             ReplyBody::Empty => {}
             ReplyBody::Full(bytes) | ReplyBody::Pushed(bytes) => answer.pieces.push(bytes.to_vec()),
+            ReplyBody::File { part, owner } => {
+                answer.take_file(&part);
+                owner.into_iter().for_each(|owner| answer.pull(owner, pulls));
+            }
             ReplyBody::Source { first, rest } => {
                 answer.is_streamed = true;
                 answer.pieces.push(first.to_vec());
@@ -272,6 +280,7 @@ impl Answer {
         for _ in 0..pulls {
             match source.pull() {
                 Pull::Data(bytes) => self.pieces.push(bytes.to_vec()),
+                Pull::File(part) => self.take_file(&part),
                 Pull::End => return,
                 Pull::Failed => {
                     self.has_failed = true;
@@ -279,6 +288,14 @@ impl Answer {
                 }
             }
         }
+    }
+
+    fn take_file(&mut self, part: &FilePart) {
+        let mut bytes = vec![0; part.len() as usize];
+        let read = part.file().read_exact_at(&mut bytes, part.offset());
+        read.expect("the file is as long as it was");
+        self.pieces.push(bytes);
+        self.has_file = true;
     }
 
     pub(crate) fn status(&self) -> u16 {

@@ -8,6 +8,7 @@ mod support;
 mod answers;
 mod environ;
 mod failures;
+mod files;
 mod heads;
 mod input;
 mod leaks;
