@@ -6,15 +6,18 @@
 //! sequence counter.
 
 use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use uwrs_api::Peer;
 
 use crate::sys::{self, Pid, SharedMemory};
 
 /// First word of the memory: "uwrsscor" and the layout's version in the lowest byte. A new program that is
 /// started over an old one's memory (USR2) must not misread it.
-const MAGIC: u64 = u64::from_be_bytes(*b"uwrsscor") ^ 1;
+const MAGIC: u64 = u64::from_be_bytes(*b"uwrsscor") ^ 2;
 
 /// Words of the header, and of a slot: whole cache lines, so that no two workers write to the same one.
 const HEADER_WORDS: usize = 16;
@@ -48,8 +51,13 @@ mod word {
     pub(super) const ACCEPTED: usize = 11;
     pub(super) const LAST_ACCEPT: usize = 12;
     pub(super) const CONNECTIONS: usize = 13;
+    /// The exchange that keeps a thread in the application; 0: none does.
+    pub(super) const STINT: usize = 14;
+    /// The exchange whose line and peer are shown.
+    pub(super) const SHOWN: usize = 15;
     pub(super) const SEQUENCE: usize = 16;
     pub(super) const LINE_LENGTH: usize = 17;
+    pub(super) const PEER: usize = 18;
     pub(super) const LINE: usize = 24;
 }
 
@@ -226,13 +234,20 @@ impl Slot {
         self.words().subtract(word::CONNECTIONS, 1);
     }
 
-    /// A request is handed to the application. Its line is kept up to [`LINE_BYTES`]. Where several are under
-    /// way at a time (ASGI), the line and the time shown are the latest one's.
-    pub fn begin(&self, method: &[u8], target: &[u8], now: u64) {
-        let words = self.words();
-        words.set_line(method, target);
-        words.set(word::REQUEST_STARTED, now);
-        words.add(word::ACTIVE, 1);
+    /// A request is handed to the application.
+    pub fn begin(&self) {
+        self.words().add(word::ACTIVE, 1);
+    }
+
+    /// Of the threads that are in the application now, none has been there longer than that one. The line is kept up to
+    /// [`LINE_BYTES`].
+    pub fn show(&self, stint: &ShownStint<'_>) {
+        self.words().show(stint);
+    }
+
+    /// No thread is in the application any more.
+    pub fn rest(&self) {
+        self.words().set(word::STINT, 0);
     }
 
     /// The answer to a request is complete, or given up.
@@ -270,6 +285,21 @@ impl Slot {
     }
 }
 
+/// A thread's stay in the application, for one request.
+#[derive(Clone, Copy, Debug)]
+pub struct ShownStint<'a> {
+    /// The exchange's serial number, at least 1.
+    pub serial: u64,
+    /// The method of the request.
+    pub method: &'a [u8],
+    /// Its target.
+    pub target: &'a [u8],
+    /// Who asked.
+    pub peer: &'a Peer,
+    /// Since when.
+    pub began: u64,
+}
+
 /// What a slot says at some moment. Times are milliseconds of [`sys::monotonic_milliseconds`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotSnapshot {
@@ -295,8 +325,11 @@ pub struct SlotSnapshot {
     pub last_accept: u64,
     /// Requests under way.
     pub active: u64,
-    /// The latest of them.
+    /// The one that has kept a thread in the application for the longest time; where none does, the latest that is under
+    /// way.
     pub request: Option<CurrentRequest>,
+    /// The serial number of the exchange behind [`SlotSnapshot::request`], if it keeps a thread in the application.
+    pub stint: Option<u64>,
 }
 
 /// A request under way.
@@ -304,7 +337,9 @@ pub struct SlotSnapshot {
 pub struct CurrentRequest {
     /// `GET /path?query`, cut at [`LINE_BYTES`]; bytes that are not printable ASCII are escaped (`\x1b`).
     pub line: String,
-    /// When it was handed to the application.
+    /// Who asked; `None` behind a unix socket.
+    pub peer: Option<SocketAddr>,
+    /// When the application was called for it, or was last asked to go on.
     pub started: u64,
 }
 
@@ -330,11 +365,44 @@ impl SlotWords<'_> {
         self.set(index, self.get(index).saturating_sub(amount));
     }
 
-    /// Writes the line: the sequence is odd meanwhile.
-    fn set_line(self, method: &[u8], target: &[u8]) {
+    /// Writes what is shown of a stint: the sequence is odd meanwhile.
+    fn show(self, stint: &ShownStint<'_>) {
         let sequence = self.get(word::SEQUENCE);
         self.set(word::SEQUENCE, sequence.wrapping_add(1));
         fence(Ordering::Release);
+        self.set(word::STINT, stint.serial);
+        self.set(word::REQUEST_STARTED, stint.began);
+        // A body of many pieces is many stints.
+        if self.get(word::SHOWN) != stint.serial {
+            self.set(word::SHOWN, stint.serial);
+            self.set_peer(stint.peer);
+            self.set_line(stint.method, stint.target);
+        }
+        self.0[word::SEQUENCE].store(sequence.wrapping_add(2), Ordering::Release);
+    }
+
+    /// The address in two words, port and kind in the third.
+    fn set_peer(self, peer: &Peer) {
+        let Peer::Inet(address) = peer else {
+            return self.set(word::PEER + 2, 0);
+        };
+        let bits = match address.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(ip) => ip.to_bits(),
+        };
+        self.set(word::PEER, (bits >> 64) as u64);
+        self.set(word::PEER + 1, bits as u64);
+        self.set(word::PEER + 2, 1 << 16 | u64::from(address.port()));
+    }
+
+    fn peer(self) -> Option<SocketAddr> {
+        let port = self.get(word::PEER + 2);
+        let bits = u128::from(self.get(word::PEER)) << 64 | u128::from(self.get(word::PEER + 1));
+        let ip = Ipv6Addr::from_bits(bits).to_canonical();
+        (port != 0).then_some(SocketAddr::new(ip, port as u16))
+    }
+
+    fn set_line(self, method: &[u8], target: &[u8]) {
         let mut line = [0; LINE_BYTES];
         let mut length = 0;
         for part in [method, b" ", target] {
@@ -352,26 +420,32 @@ impl SlotWords<'_> {
             self.set(word::LINE + index, u64::from_ne_bytes(*chunk));
         }
         self.set(word::LINE_LENGTH, length as u64);
-        self.0[word::SEQUENCE].store(sequence.wrapping_add(2), Ordering::Release);
     }
 
-    /// Reads the line. A writer that is faster than the reader, or that died while it wrote, must not hold
-    /// the reader up: after some attempts whatever is there is given.
-    fn line(self) -> String {
+    /// Reads what is shown of a stint, and the serial number of the one that is under way. A writer that is faster than
+    /// the reader, or that died while it wrote, must not hold the reader up: after some attempts whatever is there is
+    /// given.
+    fn shown(self) -> (CurrentRequest, u64) {
         const ATTEMPTS: usize = 16;
-        let whole = (0..ATTEMPTS).find_map(|_| self.whole_line());
-        whole
-            .unwrap_or_else(|| self.bytes_of_line())
-            .escape_ascii()
-            .to_string()
+        let whole = (0..ATTEMPTS).find_map(|_| self.unchanged(Self::whatever_is_shown));
+        whole.unwrap_or_else(|| self.whatever_is_shown())
     }
 
-    /// The line, unless it changed meanwhile.
-    fn whole_line(self) -> Option<Vec<u8>> {
+    fn whatever_is_shown(self) -> (CurrentRequest, u64) {
+        let request = CurrentRequest {
+            line: self.bytes_of_line().escape_ascii().to_string(),
+            peer: self.peer(),
+            started: self.get(word::REQUEST_STARTED),
+        };
+        (request, self.get(word::STINT))
+    }
+
+    /// What `read` gives, unless it changed meanwhile.
+    fn unchanged<T>(self, read: impl FnOnce(Self) -> T) -> Option<T> {
         let before = self.0[word::SEQUENCE].load(Ordering::Acquire);
-        let bytes = self.bytes_of_line();
+        let result = read(self);
         fence(Ordering::Acquire);
-        (before.is_multiple_of(2) && before == self.get(word::SEQUENCE)).then_some(bytes)
+        (before.is_multiple_of(2) && before == self.get(word::SEQUENCE)).then_some(result)
     }
 
     fn bytes_of_line(self) -> Vec<u8> {
@@ -384,10 +458,7 @@ impl SlotWords<'_> {
 
     fn snapshot(self) -> SlotSnapshot {
         let active = self.get(word::ACTIVE);
-        let request = (active > 0).then(|| CurrentRequest {
-            line: self.line(),
-            started: self.get(word::REQUEST_STARTED),
-        });
+        let (request, stint) = self.shown();
         SlotSnapshot {
             occupant: Occupant {
                 pid: self.get(word::PID) as Pid,
@@ -404,7 +475,8 @@ impl SlotWords<'_> {
             connections: self.get(word::CONNECTIONS),
             last_accept: self.get(word::LAST_ACCEPT),
             active,
-            request,
+            request: (active > 0 || stint > 0).then_some(request),
+            stint: (stint > 0).then_some(stint),
         }
     }
 }
@@ -421,6 +493,21 @@ mod tests {
         generation: 5,
     };
 
+    /// Who asks, in these tests.
+    const PEER: &str = "[2001:db8::1]:40000";
+
+    /// A request, one after the other, goes to the application.
+    fn begin(slot: &Slot, method: &[u8], target: &[u8], began: u64) {
+        slot.begin();
+        slot.show(&ShownStint {
+            serial: slot.words().get(word::SHOWN) + 1,
+            method,
+            target,
+            peer: &Peer::Inet(PEER.parse().unwrap()),
+            began,
+        });
+    }
+
     fn occupied() -> Slot {
         Slot::occupy(Arc::new(Scoreboard::new(3).unwrap()), 1, SOMEONE)
     }
@@ -428,14 +515,18 @@ mod tests {
     #[test]
     fn a_request_shows_while_it_is_under_way() {
         let slot = occupied();
-        slot.begin(b"GET", b"/a?b=c", 1234);
+        begin(&slot, b"GET", b"/a?b=c", 1234);
         let during = slot.snapshot();
         assert_eq!(during.occupant, SOMEONE);
         let request = CurrentRequest {
             line: "GET /a?b=c".into(),
+            peer: PEER.parse().ok(),
             started: 1234,
         };
-        assert_eq!(during.request, Some(request));
+        assert_eq!((during.request, during.stint), (Some(request), Some(1)));
+        slot.rest();
+        let waits = slot.snapshot();
+        assert!(waits.stint.is_none() && waits.request.is_some());
         slot.end(503, 10);
         let after = slot.snapshot();
         assert_eq!(
@@ -446,20 +537,52 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_is_in_the_application_shows_also_when_its_answer_is_over() {
+        let slot = occupied();
+        begin(&slot, b"GET", b"/stuck", 5);
+        slot.end(504, 0);
+        let snapshot = slot.snapshot();
+        assert_eq!((snapshot.active, snapshot.stint), (0, Some(1)));
+        assert_eq!(snapshot.request.unwrap().line, "GET /stuck");
+    }
+
+    #[test]
+    fn peers_are_shown_as_they_are() {
+        let slot = occupied();
+        let inet = |text: &str| Peer::Inet(text.parse().unwrap());
+        let peers = [inet("127.0.0.1:0"), inet("[::1]:65535"), Peer::Unix];
+        let mut serial = 0;
+        let shown = peers.each_ref().map(|peer| {
+            serial += 1;
+            let stint = ShownStint {
+                serial,
+                method: b"GET",
+                target: b"/",
+                peer,
+                began: 0,
+            };
+            slot.show(&stint);
+            slot.snapshot().request.unwrap().peer.map(Peer::Inet)
+        });
+        assert_eq!(shown[..2], [Some(peers[0].clone()), Some(peers[1].clone())]);
+        assert_eq!(shown[2], None);
+    }
+
+    #[test]
     fn a_long_line_is_cut_and_what_is_not_printable_is_escaped() {
         let slot = occupied();
-        slot.begin(b"GET", "/\u{1b}[31m".as_bytes(), 0);
+        begin(&slot, b"GET", "/\u{1b}[31m".as_bytes(), 0);
         assert_eq!(slot.snapshot().request.unwrap().line, "GET /\\x1b[31m");
-        slot.begin(b"GET", &[b'a'; 1000], 0);
+        begin(&slot, b"GET", &[b'a'; 1000], 0);
         assert_eq!(slot.snapshot().request.unwrap().line.len(), LINE_BYTES);
-        slot.begin(&[b'M'; 1000], b"/", 0);
+        begin(&slot, &[b'M'; 1000], b"/", 0);
         assert_eq!(slot.snapshot().request.unwrap().line, "M".repeat(LINE_BYTES));
     }
 
     #[test]
     fn who_takes_a_slot_over_begins_with_nothing() {
         let slot = occupied();
-        slot.begin(b"GET", b"/", 0);
+        begin(&slot, b"GET", b"/", 0);
         slot.end(200, 1);
         let next = Occupant { pid: 78, ..SOMEONE };
         let slot = Slot::occupy(slot.board().clone(), slot.index(), next);
@@ -472,7 +595,7 @@ mod tests {
     fn slots_do_not_touch_each_other() {
         let board = Arc::new(Scoreboard::new(3).unwrap());
         let middle = Slot::occupy(board.clone(), 1, SOMEONE);
-        middle.begin(&[0xff; 100], &[0xff; 300], u64::MAX);
+        begin(&middle, &[0xff; 100], &[0xff; 300], u64::MAX);
         for other in [0, 2] {
             assert_eq!(board.snapshot(other).unwrap().state, WorkerState::Vacant);
             assert_eq!(board.snapshot(other).unwrap().occupant.pid, 0);
@@ -504,14 +627,15 @@ mod tests {
     #[test]
     fn a_reader_never_sees_half_of_one_line_and_half_of_another() {
         let slot = occupied();
-        slot.begin(b"A", &[b'a'; 200], 0);
+        begin(&slot, b"A", &[b'a'; 200], 0);
         let board = slot.board().clone();
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for round in 0..20_000 {
                     let letter = b'a' + (round % 20) as u8;
-                    slot.begin(
+                    begin(
+                        &slot,
                         &[letter.to_ascii_uppercase()],
                         &vec![letter; 100 + round % 100],
                         0,
@@ -521,7 +645,7 @@ mod tests {
             });
             let words = SlotWords(board.words_of(1).unwrap());
             while !done.load(Ordering::Acquire) {
-                let Some(line) = words.whole_line() else {
+                let Some(line) = words.unchanged(SlotWords::bytes_of_line) else {
                     continue;
                 };
                 let (method, target) = (line[0], &line[2..]);
@@ -536,7 +660,7 @@ mod tests {
     #[test]
     fn a_worker_that_died_while_writing_does_not_hold_the_reader_up() {
         let slot = occupied();
-        slot.begin(b"GET", b"/", 0);
+        begin(&slot, b"GET", b"/", 0);
         slot.words().add(word::SEQUENCE, 1);
         assert_eq!(slot.snapshot().request.unwrap().line, "GET /");
     }

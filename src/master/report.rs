@@ -156,6 +156,7 @@ mod tests {
     fn snapshot(active: u64) -> SlotSnapshot {
         let request = CurrentRequest {
             line: "GET /x".into(),
+            peer: None,
             started: sys::monotonic_milliseconds() - 3210,
         };
         SlotSnapshot {
@@ -175,6 +176,7 @@ mod tests {
             last_accept: 0,
             active,
             request: (active > 0).then_some(request),
+            stint: None,
         }
     }
 

@@ -227,6 +227,16 @@ impl Connection {
         matches!(&self.phase, Phase::Answering { record, source: Source::Away } if record.id == id)
     }
 
+    /// The request of that exchange, whose answer is being pulled here, and who made it.
+    pub(crate) fn asked_by(&self, id: ExchangeId) -> Option<(Arc<Request>, Arc<ConnectionInfo>)> {
+        match &self.phase {
+            Phase::Answering { record, .. } if record.id == id => {
+                Some((record.request.clone(), self.info.clone()))
+            }
+            _ => None,
+        }
+    }
+
     /// Takes a piece of a body that was asked for elsewhere, and goes on.
     pub(crate) fn take_piece(&mut self, pulled: Pulled, services: &mut Services) -> Verdict {
         let phase = std::mem::replace(&mut self.phase, Phase::Reading);
@@ -637,7 +647,7 @@ impl Connection {
             self.conclude(record, services);
             return Step::More;
         }
-        match services.dispatch.pull(record.id, source) {
+        match services.pull(&record, &self.info.peer, source) {
             Some((piece, source)) => self.go_on(record, piece, Some(source), services),
             None => {
                 self.phase = Phase::Answering {

@@ -30,6 +30,15 @@ pub struct Pulled {
 }
 
 impl Work {
+    /// The exchange that it is for; `None` where that is over.
+    pub fn exchange(&self) -> Option<ExchangeId> {
+        match self {
+            Self::Answer(exchange) => Some(exchange.responder.id()),
+            Self::Pull(id, _) => Some(*id),
+            Self::Discard(_) => None,
+        }
+    }
+
     /// Does it, on the calling thread. The answer to a request goes to the mailbox.
     pub fn run(self, gateway: &dyn Gateway) -> Option<Pulled> {
         match self {

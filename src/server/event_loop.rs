@@ -26,6 +26,7 @@ use super::listener::Listener;
 use super::mailbox::Mailbox;
 use super::occurrence::Occurrence;
 use super::services::Services;
+use super::stints::Stints;
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 256;
@@ -240,18 +241,33 @@ impl EventLoop {
     pub fn take_work(&mut self) -> Option<Work> {
         self.release_held();
         let work = self.services.take_work()?;
+        if let Work::Pull(id, _) = work {
+            let entry = self.connections.get(id.slot as usize);
+            let asked = entry.and_then(|entry| entry.connection.asked_by(id));
+            if let Some((request, connection)) = asked {
+                self.services.begin_stint(id, request, connection);
+            }
+        }
         // Those that were held come before those that speak now.
         self.release_held();
         Some(work)
     }
 
-    /// Work is done, just `now`: sends what came of it.
-    pub fn take_back(&mut self, pulled: Option<Pulled>, now: Instant) {
+    /// Work for `exchange` ([`Work::exchange`]) is done, just `now`: sends what came of it.
+    pub fn take_back(&mut self, exchange: Option<ExchangeId>, pulled: Option<Pulled>, now: Instant) {
         self.services.clock.set(now);
+        if let Some(id) = exchange {
+            self.services.end_stint(id);
+        }
         if let Some(pulled) = pulled {
             self.take_piece(pulled);
         }
         self.deliver_mail();
+    }
+
+    /// The threads that are in the application with work of this loop, as far as it is for an exchange that is not over.
+    pub fn stints(&self) -> &Stints {
+        &self.services.stints
     }
 
     /// Reads the time anew.

@@ -11,6 +11,7 @@ mod listener;
 mod mailbox;
 mod occurrence;
 mod services;
+mod stints;
 mod stream;
 
 pub use dispatch::{Pulled, Work};
@@ -19,6 +20,7 @@ pub(crate) use exchange::Record;
 pub use listener::{Listener, Speak};
 pub(crate) use mailbox::call_in_person;
 pub use services::Services;
+pub use stints::{Stint, Stints};
 
 #[cfg(test)]
 mod queue_tests;

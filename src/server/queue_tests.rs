@@ -9,6 +9,7 @@ use uwrs_api::{BodySource, Bytes, ExchangeId, Pull, Reply, ReplyBody, ResponseHe
 
 use crate::config::{Limits, LoggingConfig};
 use crate::logging::AccessLog;
+use crate::scoreboard::Slot;
 
 use super::dispatch::{Pulled, Work};
 use super::event_loop::EventLoop;
@@ -17,11 +18,16 @@ use super::tests::{PATIENCE, a_slot, lines, say, speak_lines};
 
 /// A loop with room for so many requests, and where it listens.
 fn a_loop(capacity: usize) -> (EventLoop, SocketAddr) {
+    a_loop_of(capacity, a_slot())
+}
+
+/// The same, for the worker in `slot`.
+fn a_loop_of(capacity: usize, slot: Slot) -> (EventLoop, SocketAddr) {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     socket.set_nonblocking(true).unwrap();
     let address = socket.local_addr().unwrap();
     let log = AccessLog::new(&LoggingConfig::default());
-    let mut event_loop = EventLoop::with_queue(capacity, Limits::default(), log, a_slot()).unwrap();
+    let mut event_loop = EventLoop::with_queue(capacity, Limits::default(), log, slot).unwrap();
     event_loop
         .listen(Listener::new(
             socket.into(),
@@ -72,8 +78,9 @@ fn answer(event_loop: &mut EventLoop, work: Work) {
     let Work::Answer(exchange) = work else {
         panic!("no request: {text}")
     };
+    let id = exchange.responder.id();
     exchange.responder.respond(say(&text));
-    event_loop.take_back(None, Instant::now());
+    event_loop.take_back(Some(id), None, Instant::now());
 }
 
 #[test]
@@ -152,7 +159,7 @@ fn begin_count(event_loop: &mut EventLoop) -> ExchangeId {
             rest: Box::new(Count(0)),
         },
     });
-    event_loop.take_back(None, Instant::now());
+    event_loop.take_back(Some(id), None, Instant::now());
     id
 }
 
@@ -175,7 +182,7 @@ fn pieces_of_a_body_are_work_one_after_the_other() {
         assert_eq!(of, id);
         // Whoever asks gets one piece at a time.
         assert!(event_loop.take_work().is_none());
-        event_loop.take_back(Some(pulled), Instant::now());
+        event_loop.take_back(Some(id), Some(pulled), Instant::now());
     }
     assert_eq!(lines(&mut stream, 1), "200 0123\n");
     assert!(event_loop.take_work().is_none());
@@ -186,7 +193,7 @@ fn a_body_whose_client_has_gone_is_given_back_to_be_dropped() {
     let (mut event_loop, address) = a_loop(4);
     let mut stream = ask(address, "count\n");
     begin_count(&mut event_loop);
-    let (_, pulled) = pull(&mut event_loop);
+    let (id, pulled) = pull(&mut event_loop);
     let mut byte = [0; 5];
     stream.read_exact(&mut byte).unwrap();
     assert_eq!(&byte, b"200 0");
@@ -196,7 +203,47 @@ fn a_body_whose_client_has_gone_is_given_back_to_be_dropped() {
     drop(stream);
     settle(&mut event_loop);
     assert_eq!(event_loop.connections(), 0);
-    event_loop.take_back(Some(pulled), Instant::now());
+    event_loop.take_back(Some(id), Some(pulled), Instant::now());
     assert_eq!(target(&work(&mut event_loop)), "(an end)");
     assert!(event_loop.take_work().is_none());
+}
+
+/// What the scoreboard says that keeps a thread in the application for the longest time.
+fn oldest(slot: &Slot) -> Option<String> {
+    let snapshot = slot.snapshot();
+    snapshot.stint?;
+    Some(snapshot.request?.line.trim().to_owned())
+}
+
+#[test]
+fn the_scoreboard_shows_who_has_been_in_the_application_for_the_longest_time() {
+    let slot = a_slot();
+    let (mut event_loop, address) = a_loop_of(4, slot.clone());
+    let mut streams = Vec::new();
+    let mut take = |text: &str| {
+        streams.push(ask(address, &format!("{text}\n")));
+        work(&mut event_loop)
+    };
+    let (first, second, third) = (take("first"), take("second"), take("third"));
+    assert_eq!(oldest(&slot).as_deref(), Some("first"));
+    answer(&mut event_loop, second);
+    assert_eq!(oldest(&slot).as_deref(), Some("first"));
+    answer(&mut event_loop, first);
+    assert_eq!(oldest(&slot).as_deref(), Some("third"));
+    assert_eq!(event_loop.stints().iter().count(), 1);
+    answer(&mut event_loop, third);
+    assert_eq!(oldest(&slot), None);
+}
+
+#[test]
+fn a_body_of_pieces_keeps_a_thread_only_while_a_piece_is_made() {
+    let slot = a_slot();
+    let (mut event_loop, address) = a_loop_of(4, slot.clone());
+    let _stream = ask(address, "count\n");
+    begin_count(&mut event_loop);
+    assert_eq!(oldest(&slot), None);
+    let (id, pulled) = pull(&mut event_loop);
+    assert_eq!(oldest(&slot).as_deref(), Some("count"));
+    event_loop.take_back(Some(id), Some(pulled), Instant::now());
+    assert_eq!(oldest(&slot), None);
 }

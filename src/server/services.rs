@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use uwrs_api::{Exchange, ExchangeId, Outbound};
+use uwrs_api::{BodySource, ConnectionInfo, Exchange, ExchangeId, Outbound, Peer, Pull, Request};
 
 use crate::config::Limits;
 use crate::logging::AccessLog;
@@ -12,7 +12,9 @@ use crate::scoreboard::Slot;
 
 use super::clock::Clock;
 use super::dispatch::{Dispatch, Work};
+use super::exchange::Record;
 use super::mailbox::Mailbox;
+use super::stints::{self, Stint, Stints};
 
 /// Bytes read at once. One buffer for all connections: an idle one holds none.
 const READ_BYTES: usize = 64 * 1024;
@@ -25,6 +27,7 @@ pub struct Services {
     pub(crate) limits: Limits,
     pub(crate) access_log: AccessLog,
     pub(crate) slot: Slot,
+    pub(super) stints: Stints,
     /// Filled by every read, emptied before the next.
     pub(crate) scratch: Box<[u8]>,
     /// Memory for the answer of whoever speaks: empty between two steps.
@@ -47,6 +50,7 @@ impl Services {
             limits,
             access_log,
             slot,
+            stints: Stints::default(),
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
             spare: Outbound::default(),
             serial: 0,
@@ -64,29 +68,71 @@ impl Services {
 
     /// Has a request answered. `true`: the application has been called, on this thread.
     pub(crate) fn answer(&mut self, exchange: Exchange) -> bool {
-        if matches!(self.dispatch, Dispatch::Inline(_)) {
-            self.note_begin(&exchange);
+        if matches!(self.dispatch, Dispatch::Queued(_)) {
+            return self.dispatch.answer(exchange);
         }
-        let has_been_called = self.dispatch.answer(exchange);
-        if has_been_called {
-            self.clock.update();
+        let (id, began) = (exchange.responder.id(), self.clock.shared());
+        self.slot.begin();
+        stints::show(
+            id,
+            &exchange.request,
+            &exchange.connection.peer,
+            began,
+            &self.slot,
+        );
+        self.dispatch.answer(exchange);
+        self.slot.rest();
+        self.clock.update();
+        true
+    }
+
+    /// Asks for the next piece of a body, of which `record` tells. `None`: it comes later, and the source with it.
+    pub(crate) fn pull(
+        &mut self,
+        record: &Record,
+        peer: &Peer,
+        source: Box<dyn BodySource>,
+    ) -> Option<(Pull, Box<dyn BodySource>)> {
+        if matches!(self.dispatch, Dispatch::Queued(_)) {
+            return self.dispatch.pull(record.id, source);
         }
-        has_been_called
+        stints::show(record.id, &record.request, peer, self.clock.shared(), &self.slot);
+        let pulled = self.dispatch.pull(record.id, source);
+        self.slot.rest();
+        self.clock.update();
+        pulled
     }
 
     /// The next piece of work for a thread.
     pub(crate) fn take_work(&mut self) -> Option<Work> {
         let work = self.dispatch.take()?;
         if let Work::Answer(exchange) = &work {
-            self.note_begin(exchange);
+            self.slot.begin();
+            let (request, connection) = (exchange.request.clone(), exchange.connection.clone());
+            self.begin_stint(exchange.responder.id(), request, connection);
         }
         Some(work)
     }
 
-    fn note_begin(&self, exchange: &Exchange) {
-        let request = &exchange.request;
-        self.slot
-            .begin(request.method(), request.target(), self.clock.shared());
+    /// A thread goes into the application for that exchange.
+    pub(super) fn begin_stint(
+        &mut self,
+        id: ExchangeId,
+        request: Arc<Request>,
+        connection: Arc<ConnectionInfo>,
+    ) {
+        let stint = Stint {
+            id,
+            request,
+            connection,
+            began: self.clock.shared(),
+        };
+        self.stints.begin(stint, &self.slot);
+    }
+
+    /// A thread has come back from it.
+    pub(super) fn end_stint(&mut self, id: ExchangeId) {
+        self.stints.end(id, &self.slot);
     }
 
     /// The time of this turn, or of the last exchange's end in it.

@@ -297,12 +297,13 @@ impl<'a> Member<'a> {
             self.pool.stations[number].call(call);
         }
         self.gateway.rouse();
+        let exchange = work.exchange();
         let began = Instant::now();
         let pulled = work.run(self.gateway);
         let ended = Instant::now();
         let mut shift = self.take_again();
         self.pool.busy.fetch_sub(1, Ordering::Relaxed);
-        shift.worker.event_loop.take_back(pulled, ended);
+        shift.worker.event_loop.take_back(exchange, pulled, ended);
         shift.roster.end_work(ended.duration_since(began));
         shift
     }

@@ -22,10 +22,12 @@ use uwrs::config::{
 };
 use uwrs::launch::{self, Invocation};
 use uwrs::program::Program;
-use uwrs::scoreboard::WorkerState;
+use uwrs::scoreboard::{ShownStint, WorkerState};
 use uwrs::sys;
 use uwrs::worker::{Departure, Seat};
-use uwrs_api::{BodyMode, Exchange, ForkStage, Gateway, LoadError, LoadedApp, Request, Runtime, WorkerFacts};
+use uwrs_api::{
+    BodyMode, Exchange, ForkStage, Gateway, LoadError, LoadedApp, Peer, Request, Runtime, WorkerFacts,
+};
 
 fn main() -> ExitCode {
     let invocation = Invocation::take();
@@ -352,8 +354,14 @@ fn answer(seat: &Seat, mut connection: socket2::Socket) {
     let count = connection.read(&mut head).unwrap_or(0);
     let head = String::from_utf8_lossy(&head[..count]).into_owned();
     let target = head.split(' ').nth(1).unwrap_or("/").to_owned();
-    seat.slot
-        .begin(b"GET", target.as_bytes(), sys::monotonic_milliseconds());
+    seat.slot.begin();
+    seat.slot.show(&ShownStint {
+        serial: seat.slot.requests() + 1,
+        method: b"GET",
+        target: target.as_bytes(),
+        peer: &Peer::Unix,
+        began: sys::monotonic_milliseconds(),
+    });
     if let Some(milliseconds) = target.strip_prefix("/sleep/") {
         std::thread::sleep(Duration::from_millis(milliseconds.parse().unwrap_or(0)));
     }
@@ -372,5 +380,6 @@ fn answer(seat: &Seat, mut connection: socket2::Socket) {
         "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
+    seat.slot.rest();
     seat.slot.end(200, body.len() as u64);
 }
