@@ -39,7 +39,8 @@ impl Opcode {
         })
     }
 
-    fn is_control(self) -> bool {
+    /// Is it one that comes between the frames of messages (RFC 6455 §5.5)?
+    pub(crate) fn is_control(self) -> bool {
         self as u8 & 8 != 0
     }
 }

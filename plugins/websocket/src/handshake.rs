@@ -10,6 +10,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use uwrs_api::{BodyFraming, Request, ResponseHead, Version};
 
+use crate::deflate::Agreement;
 use crate::extension::{self, Extension};
 use crate::token::{is_token, list};
 use crate::{Settings, WebSocket};
@@ -32,6 +33,7 @@ pub struct Handshake {
     /// Sec-WebSocket-Accept.
     accept: [u8; 28],
     subprotocols: Vec<String>,
+    deflate: Option<Agreement>,
 }
 
 /// A request for a WebSocket that can't be granted. Nothing of it is for the application.
@@ -94,11 +96,13 @@ impl Handshake {
                 "a Sec-WebSocket-Key that is not 16 bytes in base64",
             ));
         }
-        let _offers = offers(request)?;
+        let offers = offers(request)?;
+        let deflate = settings.deflate.as_ref();
         Ok(Self {
             settings: Arc::clone(settings),
             accept: accept(key),
             subprotocols: subprotocols(request)?,
+            deflate: deflate.and_then(|settings| Agreement::reach(&offers, settings)),
         })
     }
 
@@ -129,6 +133,9 @@ impl Handshake {
             }
             head.push(b"Sec-WebSocket-Protocol", subprotocol.as_bytes());
         }
+        if let Some(agreement) = self.deflate {
+            head.push(b"Sec-WebSocket-Extensions", agreement.answer().as_bytes());
+        }
         for (name, value) in fields {
             if !is_own_field(name) {
                 head.push(name, value);
@@ -139,7 +146,7 @@ impl Handshake {
 
     /// The connection that [`Handshake::head`] begins.
     pub fn open(self, now: Instant) -> WebSocket {
-        WebSocket::new(self.settings, now)
+        WebSocket::agreed(self.settings, self.deflate, now)
     }
 }
 
@@ -384,6 +391,23 @@ mod tests {
             error.to_string(),
             "subprotocol: the client did not offer \"Chat\""
         );
+    }
+
+    #[test]
+    fn compression_is_agreed_on_where_both_want_it() {
+        let offer = [(
+            "sec-websocket-extensions",
+            "x, permessage-deflate; client_max_window_bits",
+        )];
+        let head = granted(&offer).head(None, []).unwrap();
+        let answer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=12";
+        assert_eq!(lines(&head)[3..], [answer]);
+        let settings = Arc::new(Settings {
+            deflate: None,
+            ..Settings::default()
+        });
+        let handshake = Handshake::find(&request(&offer), &settings).unwrap().unwrap();
+        assert_eq!(lines(&handshake.head(None, []).unwrap()).len(), 3);
     }
 
     #[test]

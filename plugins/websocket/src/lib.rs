@@ -5,11 +5,13 @@
 //! where that matters.
 
 mod close;
+mod deflate;
 mod extension;
 mod frame;
 mod handshake;
 mod incoming;
 mod mask;
+mod payload;
 mod settings;
 mod socket;
 mod timer;
@@ -17,6 +19,7 @@ mod token;
 mod utf8;
 
 pub use close::{CloseCode, CloseFrame, InvalidClose, Violation};
+pub use deflate::DeflateSettings;
 pub use handshake::{Handshake, NotOffered, Rejection};
 pub use incoming::MessageKind;
 pub use settings::Settings;

@@ -10,6 +10,7 @@ use std::time::Instant;
 use uwrs_api::{Bytes, Inbound, Outbound};
 
 use crate::close::{CloseCode, CloseFrame, InvalidClose, Violation};
+use crate::deflate::{Agreement, Deflate};
 use crate::frame::{self, CONTROL_BYTES, Opcode};
 use crate::incoming::{Arrival, Incoming, MessageKind};
 use crate::timer::{Due, Timer};
@@ -81,15 +82,24 @@ impl std::error::Error for NotOpen {}
 pub struct WebSocket {
     settings: Arc<Settings>,
     incoming: Incoming,
+    /// Where compression was agreed on.
+    deflate: Option<Box<Deflate>>,
     state: State,
     timer: Timer,
 }
 
 impl WebSocket {
-    /// A connection whose handshake is done now.
+    /// A connection whose handshake is done now, without compression. [`Handshake::open`](crate::Handshake::open)
+    /// knows what was agreed on.
     pub fn new(settings: Arc<Settings>, now: Instant) -> Self {
+        Self::agreed(settings, None, now)
+    }
+
+    pub(crate) fn agreed(settings: Arc<Settings>, agreement: Option<Agreement>, now: Instant) -> Self {
+        let agreed = agreement.zip(settings.deflate.as_ref());
         Self {
             timer: Timer::begin(&settings, now),
+            deflate: agreed.map(|(agreement, settings)| Box::new(Deflate::new(agreement, settings))),
             settings,
             incoming: Incoming::default(),
             state: State::Open,
@@ -109,7 +119,9 @@ impl WebSocket {
             return Event::Starved;
         }
         let before = input.consumed();
-        let arrival = self.incoming.next(input, &self.settings);
+        let arrival = self
+            .incoming
+            .next(input, &self.settings, self.deflate.as_deref_mut());
         if input.consumed() > before {
             self.timer.hear(&self.settings);
         }
@@ -139,7 +151,7 @@ impl WebSocket {
         }
     }
 
-    /// Sends a text: a copy of it.
+    /// Sends a text: a copy of it, compressed where that was agreed on and makes it shorter.
     ///
     /// # Errors
     ///
@@ -148,7 +160,7 @@ impl WebSocket {
         self.send(Opcode::Text, text.as_bytes(), output)
     }
 
-    /// Sends a binary message: a copy of it.
+    /// Sends a binary message, as [`WebSocket::send_text`] does.
     ///
     /// # Errors
     ///
@@ -169,16 +181,16 @@ impl WebSocket {
         payload: Bytes,
         output: &mut Outbound,
     ) -> Result<(), NotOpen> {
+        self.check_open()?;
+        let (payload, compressed) = match self.compress(&payload) {
+            Some(compressed) => (compressed, true),
+            None => (payload, false),
+        };
         let opcode = match kind {
             MessageKind::Text => Opcode::Text,
             MessageKind::Binary => Opcode::Binary,
         };
-        if payload.len() <= Outbound::COPY_LIMIT {
-            return self.send(opcode, &payload, output);
-        }
-        self.check_open()?;
-        output.put_with(|buffer| frame::put_header(opcode, false, payload.len(), buffer));
-        output.push(payload);
+        put_shared(opcode, compressed, payload, output);
         Ok(())
     }
 
@@ -188,8 +200,14 @@ impl WebSocket {
     ///
     /// When the connection is not open; nothing is sent.
     pub fn ping(&mut self, payload: &[u8], output: &mut Outbound) -> Result<(), NotOpen> {
-        let payload = &payload[..payload.len().min(CONTROL_BYTES)];
-        self.send(Opcode::Ping, payload, output)
+        self.check_open()?;
+        frame::put(
+            Opcode::Ping,
+            false,
+            &payload[..payload.len().min(CONTROL_BYTES)],
+            output,
+        );
+        Ok(())
     }
 
     /// Begins the closing handshake, which the peer has [`Settings::close_timeout`] to answer. Nothing happens where it
@@ -247,8 +265,15 @@ impl WebSocket {
 
     fn send(&mut self, opcode: Opcode, payload: &[u8], output: &mut Outbound) -> Result<(), NotOpen> {
         self.check_open()?;
-        frame::put(opcode, false, payload, output);
+        match self.compress(payload) {
+            Some(compressed) => put_shared(opcode, true, compressed, output),
+            None => frame::put(opcode, false, payload, output),
+        }
         Ok(())
+    }
+
+    fn compress(&mut self, payload: &[u8]) -> Option<Bytes> {
+        self.deflate.as_mut()?.compress(payload).map(Bytes::from)
     }
 
     fn check_open(&self) -> Result<(), NotOpen> {
@@ -262,8 +287,15 @@ impl WebSocket {
     fn end(&mut self) {
         self.state = State::Closed;
         self.timer = Timer::Never;
+        self.deflate = None;
         self.incoming = Incoming::default();
     }
+}
+
+/// Appends a frame whose payload is not copied where it is long.
+fn put_shared(opcode: Opcode, compressed: bool, payload: Bytes, output: &mut Outbound) {
+    output.put_with(|buffer| frame::put_header(opcode, compressed, payload.len(), buffer));
+    output.push(payload);
 }
 
 /// Appends a close frame; one without a code where there is none.

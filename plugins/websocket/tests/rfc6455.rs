@@ -2,52 +2,19 @@
 
 #![expect(clippy::panic, reason = "helpers of tests fail tests")]
 
+mod client;
 mod drive;
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use uwrs_api::{Bytes, Inbound, Outbound};
 use uwrs_websocket::{CloseCode, Event, InvalidClose, MessageKind, NotOpen, Settings, State, WebSocket};
 
+use self::client::{close_payload, connect, frame};
 use self::drive::{Run, drive, sent};
 
-const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-
 fn socket() -> WebSocket {
-    limited(Settings::default())
-}
-
-fn limited(settings: Settings) -> WebSocket {
-    WebSocket::new(Arc::new(settings), Instant::now())
-}
-
-/// A client's frame whose first byte is `first`.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first];
-    match payload.len() {
-        length @ 0..=125 => frame.push(0x80 | length as u8),
-        length @ 126..=0xffff => {
-            frame.push(0x80 | 126);
-            frame.extend_from_slice(&(length as u16).to_be_bytes());
-        }
-        length => {
-            frame.push(0x80 | 127);
-            frame.extend_from_slice(&(length as u64).to_be_bytes());
-        }
-    }
-    frame.extend_from_slice(&KEY);
-    frame.extend(
-        payload
-            .iter()
-            .zip(KEY.iter().cycle())
-            .map(|(byte, key)| byte ^ key),
-    );
-    frame
-}
-
-fn close_payload(code: u16, reason: &[u8]) -> Vec<u8> {
-    [&code.to_be_bytes(), reason].concat()
+    connect(Settings::default())
 }
 
 /// What becomes of a new connection that gets `bytes`: whole, in two pieces cut anywhere, or byte by byte.
@@ -487,7 +454,7 @@ fn a_message_longer_than_allowed_fails_the_connection_before_it_has_come() {
         ..Settings::default()
     };
     let over = |frames: &[Vec<u8>]| {
-        let run = drive(&mut limited(settings.clone()), [&frames.concat()[..]]);
+        let run = drive(&mut connect(settings.clone()), [&frames.concat()[..]]);
         matches!(&run.seen[..], [Event::Failed(violation)] if violation.code == CloseCode::TOO_BIG)
     };
     let header = |first| frame(first, &[0; 1001])[..8].to_vec();
@@ -507,9 +474,9 @@ fn a_frame_longer_than_allowed_fails_the_connection() {
         ..Settings::default()
     };
     let good = [frame(0x02, &[0; 100]), frame(0x80, &[0; 100])].concat();
-    let run = drive(&mut limited(settings.clone()), [&good[..]]);
+    let run = drive(&mut connect(settings.clone()), [&good[..]]);
     assert_eq!(messages(run), [('b', vec![0; 200])]);
-    let run = drive(&mut limited(settings), [&frame(0x82, &[0; 101])[..6]]);
+    let run = drive(&mut connect(settings), [&frame(0x82, &[0; 101])[..6]]);
     assert!(matches!(&run.seen[..], [Event::Failed(violation)] if violation.code == CloseCode::TOO_BIG));
 }
 
