@@ -192,6 +192,7 @@ impl<'a> Single<'a> {
                 scoreboard: self.scoreboard.descriptor().as_raw_fd(),
                 channel: None,
                 sockets: self.prepared.sockets.records(listeners),
+                fifo: None,
                 server: Handover {
                     generation: 1,
                     settings: master::settings_of(&self.prepared.config),

@@ -179,6 +179,8 @@ pub struct ProcessConfig {
     pub procname: ProcnameConfig,
     /// `touch-reload` and its like: files that the master keeps an eye on.
     pub touches: Vec<Touch>,
+    /// `master-fifo`: pipes that the master takes commands from, of which it reads one. At most 10.
+    pub fifos: Vec<PathBuf>,
 }
 
 impl Default for ProcessConfig {
@@ -196,6 +198,7 @@ impl Default for ProcessConfig {
             worker_reload_mercy: Duration::from_secs(60),
             procname: ProcnameConfig::default(),
             touches: Vec::new(),
+            fifos: Vec::new(),
         }
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Record {
     /// To the mold.
     pub(crate) channel: Option<RawFd>,
     pub(crate) sockets: Vec<SocketRecord>,
+    /// Which of the pipes is read, and that.
+    pub(crate) fifo: Option<(usize, RawFd)>,
     pub(crate) server: Handover,
 }
 
@@ -49,6 +51,7 @@ pub(crate) struct Handed {
     pub(crate) scoreboard: OwnedFd,
     pub(crate) channel: Option<OwnedFd>,
     pub(crate) sockets: Vec<Inherited>,
+    pub(crate) fifo: Option<(usize, OwnedFd)>,
     pub(crate) server: Handover,
 }
 
@@ -71,6 +74,10 @@ impl Handed {
             lifeline: (adopt(record.lifeline.0)?, adopt(record.lifeline.1)?),
             scoreboard: adopt(record.scoreboard)?,
             channel: record.channel.map(adopt).transpose()?,
+            fifo: match record.fifo {
+                Some((slot, fd)) => Some((slot, adopt(fd)?)),
+                None => None,
+            },
             server: record.server,
         })
     }
@@ -102,6 +109,9 @@ impl Record {
         if let Some((id, pid)) = mold {
             let _ = writeln!(text, "mold {id} {pid}");
         }
+        if let Some((slot, fd)) = self.fifo {
+            let _ = writeln!(text, "fifo {slot} {fd}");
+        }
         for socket in &self.sockets {
             let FileId { device, inode } = socket.file.unwrap_or(FileId { device: 0, inode: 0 });
             let (protocol, address) = (socket.protocol.name(), encode_address(&socket.asked));
@@ -132,6 +142,7 @@ impl Record {
         }
         let (mut lifeline, mut scoreboard, mut channel, mut server, mut mold) =
             (None, None, None, None, None);
+        let mut fifo = None;
         let (mut sockets, mut workers) = (Vec::new(), Vec::new());
         for line in lines {
             let mut words = Words(line.split(' '));
@@ -139,6 +150,7 @@ impl Record {
                 Some("lifeline") => lifeline = Some((words.number()?, words.number()?)),
                 Some("scoreboard") => scoreboard = Some(words.number()?),
                 Some("channel") => channel = Some(words.number()?),
+                Some("fifo") => fifo = Some((words.number()?, words.number()?)),
                 Some("mold") => mold = Some((words.number()?, words.number()?)),
                 Some("socket") => sockets.push(decode_socket(&mut words)?),
                 Some("worker") => workers.push(decode_worker(&mut words)?),
@@ -154,6 +166,7 @@ impl Record {
             scoreboard,
             channel,
             sockets,
+            fifo,
             server: Handover {
                 mold,
                 workers,
@@ -300,6 +313,7 @@ mod tests {
                 socket(12, ListenAddress::Abstract(vec![0, 255, b' '])),
                 socket(13, ListenAddress::Inherited(13)),
             ],
+            fifo: Some((1, 14)),
             server: Handover {
                 generation: 4,
                 settings: Settings {
@@ -335,6 +349,7 @@ mod tests {
         let bare = Record {
             channel: None,
             sockets: Vec::new(),
+            fifo: None,
             ..record()
         };
         assert_eq!(Record::decode(&bare.encode()), Ok(bare));

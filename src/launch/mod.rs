@@ -3,6 +3,7 @@
 
 mod bind;
 mod daemon;
+mod fifo;
 mod handover;
 mod invocation;
 mod notify;
@@ -12,6 +13,7 @@ mod privileges;
 mod sockets;
 mod titles;
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,6 +23,7 @@ pub use pidfile::{PROCESS_NAME, reload, stop};
 pub use titles::{ProcessRole, Titles};
 
 pub(crate) use daemon::Waiting;
+pub(crate) use fifo::Fifo;
 pub(crate) use handover::{Handed, Record, VARIABLE as HANDOVER_VARIABLE};
 pub(crate) use notify::Notifier;
 pub(crate) use pidfile::{remove as remove_pidfile, write as write_pidfile};
@@ -29,6 +32,7 @@ pub(crate) use sockets::Sockets;
 use crate::config::{Config, ProtocolKind};
 use crate::master::plural;
 use crate::program::Program;
+use crate::sys::Identity;
 use crate::worker::BoundListener;
 use crate::{logging, master, single, sys};
 use daemon::Detached;
@@ -44,6 +48,8 @@ pub(crate) struct Prepared<'a> {
     /// What a master before us left, with the sockets that its generation serves.
     pub(crate) adopted: Option<(Handed, Vec<Arc<BoundListener>>)>,
     pub(crate) titles: Titles,
+    /// Where the master takes commands from.
+    pub(crate) fifo: Option<Fifo>,
     /// Someone waits to hear how the start went (`daemonize`).
     pub(crate) waiting: Option<Waiting>,
     /// When all this began.
@@ -133,7 +139,7 @@ fn prepare<'a>(
     }
     let identity = privileges::find_identity(&config.processes).map_err(|error| vec![error])?;
     let mut sockets = Sockets::new(std::mem::take(&mut invocation.sockets));
-    let adopted = invocation.handed.take().map(|mut handed| {
+    let mut adopted = invocation.handed.take().map(|mut handed| {
         let before = sockets.adopt(std::mem::take(&mut handed.sockets));
         (handed, before)
     });
@@ -148,6 +154,12 @@ fn prepare<'a>(
     }
     if let Some(path) = &config.processes.pidfile {
         write_pidfile("pidfile", path).map_err(|error| vec![error])?;
+    }
+    let pipe = adopted.as_mut().and_then(|(handed, _)| handed.fifo.take());
+    let fifo = fifo(&config, pipe, identity.as_ref()).map_err(|error| vec![error])?;
+    if let Some(identity) = identity.as_ref().filter(|_| sys::effective_user() == 0) {
+        let given = fifo.as_ref().map_or(Ok(()), |fifo| fifo.give_to(identity));
+        given.map_err(|error| vec![error])?;
     }
     if let Some(identity) = identity
         .as_ref()
@@ -169,9 +181,25 @@ fn prepare<'a>(
         listeners,
         adopted,
         titles,
+        fifo,
         waiting: None,
         started,
     })
+}
+
+/// The pipe for commands. `pipe`: the one that a master before us read, and its place in the list.
+fn fifo(
+    config: &Config,
+    pipe: Option<(usize, OwnedFd)>,
+    identity: Option<&Identity>,
+) -> Result<Option<Fifo>, String> {
+    let heir = identity.and_then(|identity| identity.user.as_ref());
+    let processes = &config.processes;
+    match pipe {
+        _ if !processes.master => Ok(None),
+        Some((slot, pipe)) => Fifo::adopt(&processes.fifos, slot, pipe),
+        None => Fifo::open(&processes.fifos, heir.map(|user| user.uid)),
+    }
 }
 
 /// Where is served and by how many. What is served, the mold says when it has loaded it.

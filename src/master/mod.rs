@@ -5,6 +5,7 @@ mod reexecution;
 mod report;
 mod supervisor;
 mod touch;
+mod wishes;
 
 pub(crate) use supervisor::{Handover, STATUS_NO_APPLICATION, Settings, WorkerView, plural, seconds};
 
@@ -13,9 +14,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::config::{Config, TouchWish};
+use crate::config::Config;
 use crate::launch::{
-    Invocation, Notifier, Prepared, Sockets, Titles, Waiting, remove_pidfile, write_pidfile,
+    Fifo, Invocation, Notifier, Prepared, Sockets, Titles, Waiting, remove_pidfile, write_pidfile,
 };
 use crate::logging;
 use crate::mold::{Channel, Mold, Next, Report, Request};
@@ -24,8 +25,9 @@ use crate::scoreboard::Scoreboard;
 use crate::sys::{self, Ending, Fork, MasterSignals, Pid, Signal};
 use crate::worker::BoundListener;
 use reexecution::take_over;
-use supervisor::{Command, Input, MoldId, Notice, Output, Supervisor, Urge};
+use supervisor::{Input, MoldId, Notice, Output, Supervisor, Urge};
 use touch::Touches;
+use wishes::FifoWish;
 
 /// What is kept of a generation.
 struct GenerationFiles {
@@ -60,6 +62,7 @@ struct Master<'a> {
     links: Vec<Link>,
     preflight: Option<Pid>,
     touches: Touches,
+    fifo: Option<Fifo>,
     waiting: Option<Waiting>,
     started: Instant,
     /// Has any generation ever served?
@@ -87,6 +90,7 @@ impl<'a> Master<'a> {
             listeners,
             adopted,
             titles,
+            fifo,
             waiting,
             started,
         } = prepared;
@@ -113,6 +117,7 @@ impl<'a> Master<'a> {
             links: Vec::new(),
             preflight: None,
             touches,
+            fifo,
             waiting,
             started,
             is_up: false,
@@ -156,6 +161,7 @@ impl<'a> Master<'a> {
             }
             self.wait();
             self.take_events();
+            self.read_fifo();
             self.look_at_files();
             self.supervisor.handle(Input::Tick, Instant::now());
         }
@@ -170,6 +176,7 @@ impl<'a> Master<'a> {
             .min()
             .map(|due| due.saturating_duration_since(now));
         let mut watched: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd()];
+        watched.extend(self.fifo.iter().map(AsFd::as_fd));
         watched.extend(self.links.iter().map(|link| link.channel.as_fd()));
         if let Err(error) = sys::wait_readable(&watched, timeout) {
             log::error!("cannot wait: {error}");
@@ -182,7 +189,7 @@ impl<'a> Master<'a> {
     /// known.
     fn take_events(&mut self) {
         while let Some(signal) = self.signals.next() {
-            if let Some(command) = to_command(signal) {
+            if let Some(command) = wishes::of_signal(signal) {
                 self.handle(Input::Command(command));
             }
         }
@@ -193,10 +200,35 @@ impl<'a> Master<'a> {
         }
     }
 
+    fn read_fifo(&mut self) {
+        let bytes = self.fifo.as_ref().map(Fifo::take).unwrap_or_default();
+        for byte in bytes {
+            let shown = byte.escape_ascii();
+            match wishes::of_byte(byte) {
+                FifoWish::Command(command) => {
+                    log::info!("master-fifo: {shown}");
+                    self.handle(Input::Command(command));
+                }
+                FifoWish::Select(slot) => {
+                    let selected = self.fifo.as_mut().map_or(Ok(()), |fifo| fifo.select(slot));
+                    match (selected, &self.fifo) {
+                        (Ok(()), Some(fifo)) => {
+                            log::info!("master-fifo: {} from now on", fifo.path().display());
+                        }
+                        (Ok(()), None) => {}
+                        (Err(error), _) => log::error!("{error}"),
+                    }
+                }
+                FifoWish::Nothing(why) => log::warn!("master-fifo: nothing is done on \"{shown}\": {why}"),
+                FifoWish::Blank => {}
+            }
+        }
+    }
+
     fn look_at_files(&mut self) {
         for touch in self.touches.look(Instant::now()) {
             log::info!("{} = {} was touched", touch.wish.option(), touch.path.display());
-            self.handle(Input::Command(command_of(touch.wish)));
+            self.handle(Input::Command(wishes::of_touch(touch.wish)));
         }
     }
 
@@ -299,6 +331,7 @@ impl Master<'_> {
             }
             Output::ReopenLogs => self.reopen_logs(),
             Output::RotateLogs => self.rotate_logs(),
+            Output::WritePidfiles => self.write_pidfiles(),
             Output::ShowState => report::state(&self.supervisor, &self.scoreboard)
                 .iter()
                 .for_each(|line| log::info!("{line}")),
@@ -387,6 +420,7 @@ impl Master<'_> {
             self.scoreboard.descriptor().as_raw_fd(),
         ];
         private.extend(listeners.filter(|fd| !shared.contains(fd)));
+        private.extend(self.fifo.iter().map(|fifo| fifo.as_fd().as_raw_fd()));
         private.extend(links.chain(waiting).chain(self.notifier.descriptor()));
         private.sort_unstable();
         private.dedup();
@@ -435,6 +469,17 @@ impl Master<'_> {
             Err(error) => log::error!("{error}"),
         }
         self.reopen_logs();
+    }
+
+    fn write_pidfiles(&self) {
+        let processes = &self.config.processes;
+        let pidfile = processes.pidfile.iter().map(|path| ("pidfile", path));
+        let safe_pidfile = processes.safe_pidfile.iter().map(|path| ("safe-pidfile", path));
+        for (option, path) in pidfile.chain(safe_pidfile) {
+            if let Err(error) = write_pidfile(option, path) {
+                log::error!("{error}");
+            }
+        }
     }
 
     fn reread(&mut self) {
@@ -536,6 +581,7 @@ impl Master<'_> {
                 .iter()
                 .chain(&processes.safe_pidfile)
                 .for_each(|path| remove_pidfile(path));
+            self.fifo.iter().for_each(Fifo::remove);
         }
         if let Some(waiting) = self.waiting.take() {
             waiting.fail(
@@ -552,31 +598,6 @@ pub(crate) fn settings_of(config: &Config) -> Settings {
         workers: config.processes.workers.max(1),
         mercy: config.processes.worker_reload_mercy,
         die_on_term: config.processes.die_on_term,
-    }
-}
-
-fn to_command(signal: Signal) -> Option<Command> {
-    match signal {
-        Signal::SIGHUP => Some(Command::Reload),
-        Signal::SIGINT => Some(Command::Interrupt),
-        Signal::SIGTERM => Some(Command::Terminate),
-        Signal::SIGQUIT => Some(Command::Quit),
-        Signal::SIGUSR1 => Some(Command::Report),
-        Signal::SIGUSR2 => Some(Command::Reexecute),
-        Signal::SIGTTIN => Some(Command::MoreWorkers),
-        Signal::SIGTTOU => Some(Command::FewerWorkers),
-        Signal::SIGTSTP => Some(Command::TogglePause),
-        _ => None,
-    }
-}
-
-fn command_of(wish: TouchWish) -> Command {
-    match wish {
-        TouchWish::Reload => Command::Reload,
-        TouchWish::RenewWorkers => Command::RenewWorkers,
-        TouchWish::ChainReload => Command::ChainReload,
-        TouchWish::ReopenLog => Command::ReopenLogs,
-        TouchWish::RotateLog => Command::RotateLogs,
     }
 }
 

@@ -73,6 +73,10 @@ impl Master<'_> {
                 .channel_of(server.mold)
                 .map(|channel| channel.as_fd().as_raw_fd()),
             sockets: self.sockets.records(&files.listeners),
+            fifo: self
+                .fifo
+                .as_ref()
+                .map(|fifo| (fifo.slot(), fifo.as_fd().as_raw_fd())),
             server,
         })
     }
@@ -91,6 +95,7 @@ impl Master<'_> {
             self.lifeline.1.as_fd(),
             self.scoreboard.descriptor(),
         ];
+        handed.extend(self.fifo.iter().map(AsFd::as_fd));
         handed.extend(self.links.iter().map(|link| link.channel.as_fd()));
         let listeners = self.generations.values().flat_map(|files| &files.listeners);
         handed.extend(listeners.map(|listener| listener.fd.as_fd()));

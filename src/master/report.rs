@@ -123,6 +123,7 @@ pub(super) fn unchangeable(old: &Config, new: &Config) -> Vec<String> {
         ("umask", was.umask != is.umask),
         ("pidfile", was.pidfile != is.pidfile),
         ("safe-pidfile", was.safe_pidfile != is.safe_pidfile),
+        ("master-fifo", was.fifos != is.fifos),
         ("daemonize", was.daemonize != is.daemonize),
         ("logto", old.logging.file != new.logging.file),
         ("listen", old.sockets.backlog != new.sockets.backlog),

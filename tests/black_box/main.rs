@@ -13,6 +13,7 @@
 mod command_line;
 mod crash;
 mod examples;
+mod fifo;
 mod files;
 mod frameworks;
 mod http;

@@ -1,11 +1,14 @@
 //! Processes, privileges, titles.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Resolver, absolute};
 use crate::config::resolved::{Principal, ProcessConfig, ProcnameConfig, Touch, TouchWish};
 use crate::config::value;
+
+/// Pipes for commands: a digit chooses among them.
+const MOST_FIFOS: usize = 10;
 
 impl Resolver<'_> {
     /// Processes. What is written once the process has gone to `directory` starts there, the rest where the program
@@ -28,6 +31,7 @@ impl Resolver<'_> {
             die_on_term: self.flag("die-on-term"),
             procname: self.procname(),
             touches: self.touches(master, directory),
+            fifos: self.fifos(master, directory),
             workers: workers?,
             worker_reload_mercy: Duration::from_secs(mercy?),
         })
@@ -68,6 +72,21 @@ impl Resolver<'_> {
             self.warn_without_master(master, wish.option());
         }
         touches
+    }
+
+    fn fifos(&mut self, master: bool, directory: &Path) -> Vec<PathBuf> {
+        let mut fifos = Vec::new();
+        for setting in self.texts("master-fifo") {
+            let path = absolute(directory, &setting.value);
+            self.became(setting, path.display());
+            if fifos.len() == MOST_FIFOS {
+                let reason = format!("one too many: there are {MOST_FIFOS}, chosen by a digit");
+                self.problems.error(&setting.origin, &setting.name, reason);
+            }
+            fifos.push(path);
+        }
+        self.warn_without_master(master, "master-fifo");
+        fifos
     }
 
     /// What the master does, nobody does where there is none.

@@ -156,7 +156,6 @@ pub(super) const OPTIONS: &[Definition] = &[
     flag("jailed", Theme::Processes),
     optional("ksm", Theme::Processes),
     text("limit-as", Theme::Processes),
-    text("master-fifo", Theme::Processes),
     text("max-fd", Theme::Processes),
     text("max-requests", Theme::Processes).short('R'),
     text("max-requests-delta", Theme::Processes),

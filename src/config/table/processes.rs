@@ -84,6 +84,12 @@ pub(super) const OPTIONS: &[Definition] = &[
     )
     .default("60"),
     option(
+        "master-fifo",
+        Kind::File,
+        "take commands, a byte each, from this named pipe; where several are named a digit chooses one",
+    )
+    .repeats(),
+    option(
         "touch-reload",
         Kind::File,
         "reload when this file, which need not exist yet, is touched",

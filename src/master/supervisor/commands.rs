@@ -17,6 +17,12 @@ impl Supervisor {
             .is_none_or(|generation| generation.settings.die_on_term);
         match command {
             Command::Reload => self.want_reload(Manner::Graceful, now),
+            Command::BrutalReload => self.want_reload(Manner::Brutal, now),
+            Command::RenewWorkersBrutally => self.renew_workers(Urge::Hurry, now),
+            Command::Stop => self.stop_by_command("q", Urge::Drain, now),
+            Command::StopAtOnce => self.stop_by_command("Q", Urge::Hurry, now),
+            Command::ShowState => self.outputs.push_back(Output::ShowState),
+            Command::WritePidfiles => self.outputs.push_back(Output::WritePidfiles),
             Command::ChainReload => self.want_reload(Manner::Chain, now),
             Command::RenewWorkers => self.renew_workers(Urge::Drain, now),
             Command::Terminate if !die_on_term => self.want_reload(Manner::Brutal, now),

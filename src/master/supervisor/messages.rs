@@ -24,15 +24,27 @@ pub(crate) struct Settings {
     pub(crate) die_on_term: bool,
 }
 
-/// What an operator asked for, by a signal or by a file that was touched.
+/// What an operator asked for, by a signal, by a byte in the FIFO or by touching a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     /// HUP: a new generation.
     Reload,
+    /// A new generation, and the old one is cut off.
+    BrutalReload,
     /// A new generation, worker by worker.
     ChainReload,
     /// New workers of the generation that serves.
     RenewWorkers,
+    /// The same, and the old ones are cut off.
+    RenewWorkersBrutally,
+    /// Stop gracefully, as INT does.
+    Stop,
+    /// Stop at once, as QUIT does.
+    StopAtOnce,
+    /// Show the state.
+    ShowState,
+    /// Write the pidfiles again.
+    WritePidfiles,
     /// INT: stop gracefully; the second time, at once.
     Interrupt,
     /// TERM: the same, or a brutal reload.
@@ -217,6 +229,8 @@ pub(crate) enum Output {
     ReopenLogs,
     /// Put the log's file aside, then as [`Output::ReopenLogs`].
     RotateLogs,
+    /// Write the pidfiles again.
+    WritePidfiles,
     /// Log what everyone does.
     ShowState,
     /// Try whether the program at our path accepts our configuration.
