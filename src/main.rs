@@ -16,7 +16,12 @@ fn main() -> ExitCode {
         Ok(Invocation::Print(text)) => print(&text),
         Ok(Invocation::Check { config, app }) => return check(&config, app),
         Ok(Invocation::Run { config, .. }) => return serve(*config, inherited),
-        Ok(Invocation::Reload(pidfile)) => return tell(launch::reload(&pidfile)),
+        Ok(Invocation::Reload { pidfile, wait }) => {
+            return tell(match wait {
+                Some(limit) => launch::reload_and_wait(&pidfile, limit),
+                None => launch::reload(&pidfile),
+            });
+        }
         Ok(Invocation::Stop(pidfile)) => return tell(launch::stop(&pidfile)),
         Err(failure) => return fail(&failure),
     }

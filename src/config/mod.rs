@@ -25,6 +25,7 @@ mod value;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use definition::{Arity, Definition, Kind, Status, Theme};
 pub use host::{Facts, FileKind, Host, SystemHost};
@@ -54,8 +55,13 @@ pub enum Invocation {
     },
     /// Print this on standard output: `--help`, `--version`, `--show-config`.
     Print(String),
-    /// Ask the server whose pid is in this file to reload.
-    Reload(PathBuf),
+    /// Ask a server to reload.
+    Reload {
+        /// Where its pid is.
+        pidfile: PathBuf,
+        /// For how long to wait until it is done (`--wait`).
+        wait: Option<Duration>,
+    },
     /// Ask the server whose pid is in this file to stop.
     Stop(PathBuf),
 }
@@ -82,6 +88,9 @@ impl From<String> for Failure {
 
 const NOTHING_SAID: &str = "nothing to do: name a file, as in uwrs .config/uwsgi.ini, or say what to serve, as in \
                             uwrs --http :8000 --module config.wsgi; all else is in uwrs --help";
+
+/// How long `--wait` waits for a server that says nothing; longer than a server waits for a new generation.
+const PATIENCE: Duration = Duration::from_secs(660);
 
 /// Reads the arguments behind the program's name, the environment and all files they lead to. All that is wrong is
 /// told at once.
@@ -122,13 +131,20 @@ pub fn parse(arguments: impl Iterator<Item = OsString>, host: &dyn Host) -> Resu
 
 /// The commands that need no configuration.
 fn simple_command(line: &CommandLine, host: &dyn Host) -> Result<Option<Invocation>, Failure> {
+    let is_asked = |name: &str| line.commands.iter().any(|(command, _)| *command == name);
+    if is_asked("wait") && !is_asked("reload") {
+        return Err("--wait: goes with --reload PIDFILE".to_owned().into());
+    }
     for (command, value) in &line.commands {
         let invocation = match (*command, value.as_str()) {
             ("help", "") => Invocation::Print(command_line::help()),
             ("help", "markdown") => Invocation::Print(reference::markdown()),
             ("help", other) => return Err(format!("--help: no such format: \"{other}\"").into()),
             ("version", _) => Invocation::Print(format!("uwrs {}\n", env!("CARGO_PKG_VERSION"))),
-            ("reload", file) => Invocation::Reload(host.facts().directory.join(file)),
+            ("reload", file) => Invocation::Reload {
+                pidfile: host.facts().directory.join(file),
+                wait: patience(line)?,
+            },
             ("stop", file) => Invocation::Stop(host.facts().directory.join(file)),
             ("check", "" | "app") => continue,
             ("check", other) => {
@@ -139,6 +155,19 @@ fn simple_command(line: &CommandLine, host: &dyn Host) -> Result<Option<Invocati
         return Ok(Some(invocation));
     }
     Ok(None)
+}
+
+/// `--wait[=SECONDS]`
+fn patience(line: &CommandLine) -> Result<Option<Duration>, String> {
+    let mut said = line.commands.iter().filter(|(command, _)| *command == "wait");
+    let Some((_, text)) = said.next_back() else {
+        return Ok(None);
+    };
+    if text.is_empty() {
+        return Ok(Some(PATIENCE));
+    }
+    let seconds = value::number(text, 1, 86_400).map_err(|reason| format!("--wait: {reason}"))?;
+    Ok(Some(Duration::from_secs(seconds.value)))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! allow. Who runs the server then is the master's business, or that of a single process.
 
 mod bind;
+mod control;
 mod daemon;
 mod fifo;
 mod handover;
@@ -19,9 +20,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use invocation::Invocation;
-pub use pidfile::{PROCESS_NAME, reload, stop};
+pub use pidfile::{PROCESS_NAME, reload, reload_and_wait, stop};
 pub use titles::{ProcessRole, Titles};
 
+pub(crate) use control::{ClientId, Control};
 pub(crate) use daemon::Waiting;
 pub(crate) use fifo::Fifo;
 pub(crate) use handover::{Handed, Record, VARIABLE as HANDOVER_VARIABLE};

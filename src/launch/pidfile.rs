@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
+use super::control;
 use crate::sys::{self, Pid, Signal};
 
 /// The short name of every process of ours.
@@ -39,25 +41,40 @@ pub fn reload(path: &Path) -> Result<(), String> {
     signal(path, Signal::SIGHUP)
 }
 
+/// `--reload PIDFILE --wait`: asks it to reload, and waits until the new generation serves, for at most `limit`.
+///
+/// # Errors
+/// The reason why it does not, or why that cannot be known.
+pub fn reload_and_wait(path: &Path, limit: Duration) -> Result<(), String> {
+    let pid = server(path)?;
+    let outcome = control::reload(pid, limit);
+    outcome
+        .map(drop)
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
 /// `--stop PIDFILE`: asks it to stop, gracefully.
 pub fn stop(path: &Path) -> Result<(), String> {
     signal(path, Signal::SIGINT)
 }
 
 fn signal(path: &Path, signal: Signal) -> Result<(), String> {
+    let pid = server(path)?;
+    sys::send_signal(pid, signal).map_err(|error| format!("{}: process {pid}: {error}", path.display()))
+}
+
+/// The server that runs by a pidfile.
+fn server(path: &Path) -> Result<Pid, String> {
     let shown = path.display();
     let pid = read(path)?;
     let name = sys::process_name(pid).filter(|_| sys::is_alive(pid));
     match name.as_deref() {
-        Some(PROCESS_NAME) => {}
-        Some(other) => {
-            return Err(format!(
-                "{shown}: process {pid} is {other}, not {PROCESS_NAME}: the file is stale"
-            ));
-        }
-        None => return Err(format!("{shown}: no process {pid}: the server is not running")),
+        Some(PROCESS_NAME) => Ok(pid),
+        Some(other) => Err(format!(
+            "{shown}: process {pid} is {other}, not {PROCESS_NAME}: the file is stale"
+        )),
+        None => Err(format!("{shown}: no process {pid}: the server is not running")),
     }
-    sys::send_signal(pid, signal).map_err(|error| format!("{shown}: process {pid}: {error}"))
 }
 
 fn read(path: &Path) -> Result<Pid, String> {

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use crate::config::Config;
 use crate::launch::{
-    Fifo, Invocation, Notifier, Prepared, Sockets, Titles, Waiting, remove_pidfile, write_pidfile,
+    Control, Fifo, Invocation, Notifier, Prepared, Sockets, Titles, Waiting, remove_pidfile, write_pidfile,
 };
 use crate::logging;
 use crate::mold::{Channel, Mold, Next, Report, Request};
@@ -63,6 +63,7 @@ struct Master<'a> {
     preflight: Option<Pid>,
     touches: Touches,
     fifo: Option<Fifo>,
+    control: Option<Control>,
     waiting: Option<Waiting>,
     started: Instant,
     /// Has any generation ever served?
@@ -118,6 +119,7 @@ impl<'a> Master<'a> {
             preflight: None,
             touches,
             fifo,
+            control: open_control(),
             waiting,
             started,
             is_up: false,
@@ -162,6 +164,7 @@ impl<'a> Master<'a> {
             self.wait();
             self.take_events();
             self.read_fifo();
+            self.hear_questions();
             self.look_at_files();
             self.supervisor.handle(Input::Tick, Instant::now());
         }
@@ -177,6 +180,7 @@ impl<'a> Master<'a> {
             .map(|due| due.saturating_duration_since(now));
         let mut watched: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd()];
         watched.extend(self.fifo.iter().map(AsFd::as_fd));
+        watched.extend(self.control.iter().flat_map(Control::descriptors));
         watched.extend(self.links.iter().map(|link| link.channel.as_fd()));
         if let Err(error) = sys::wait_readable(&watched, timeout) {
             log::error!("cannot wait: {error}");
@@ -197,6 +201,13 @@ impl<'a> Master<'a> {
         self.take_reports();
         for (pid, ending) in endings {
             self.child_ended(pid, ending);
+        }
+    }
+
+    fn hear_questions(&mut self) {
+        let asking = self.control.as_mut().map(Control::hear).unwrap_or_default();
+        for client in asking {
+            self.handle(Input::ReloadFor(client));
         }
     }
 
@@ -324,6 +335,11 @@ impl Master<'_> {
                 workers,
                 took,
             } => self.serving(generation, workers, took),
+            Output::Answer { client, outcome } => {
+                if let Some(control) = &mut self.control {
+                    control.answer(client, &outcome);
+                }
+            }
             Output::Retired { generation } => self.retire(generation),
             Output::Pause(paused) => {
                 self.scoreboard.set_paused(paused);
@@ -421,6 +437,12 @@ impl Master<'_> {
         ];
         private.extend(listeners.filter(|fd| !shared.contains(fd)));
         private.extend(self.fifo.iter().map(|fifo| fifo.as_fd().as_raw_fd()));
+        private.extend(
+            self.control
+                .iter()
+                .flat_map(Control::descriptors)
+                .map(|fd| fd.as_raw_fd()),
+        );
         private.extend(links.chain(waiting).chain(self.notifier.descriptor()));
         private.sort_unstable();
         private.dedup();
@@ -591,6 +613,13 @@ impl Master<'_> {
         }
         log::info!("stopped");
     }
+}
+
+/// A server that cannot be asked how a reload goes can be told to reload all the same.
+fn open_control() -> Option<Control> {
+    Control::open()
+        .inspect_err(|error| log::warn!("--reload PIDFILE --wait will not work: {error}"))
+        .ok()
 }
 
 pub(crate) fn settings_of(config: &Config) -> Settings {

@@ -1,6 +1,8 @@
 //! Reloads while clients ask: nothing is lost, nothing old is served when the new is there, nothing broken ever.
 
 use std::ops::RangeInclusive;
+use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
@@ -224,4 +226,98 @@ fn a_reload_reads_the_ini_again() {
     );
     server.reload();
     soon("the other module", || server.get("/").text() == "7");
+}
+
+/// `uwrs --reload PIDFILE` with these words too: its exit status, and what it says.
+fn ask(server: &Running, words: &[&str]) -> (Option<i32>, String) {
+    ask_by(&server.file("pid"), words)
+}
+
+fn ask_by(pidfile: &Path, words: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_uwrs"))
+        .arg("--reload")
+        .arg(pidfile)
+        .args(words)
+        .output()
+        .unwrap();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+#[test]
+fn who_waits_for_a_reload_hears_how_it_went() {
+    let server = Server::new()
+        .app(&generation(1))
+        .ini(&format!("{INI}pidfile = %dpid\n"))
+        .start();
+    let load = Load::start(server.port(), 2, 2);
+    for number in 2..=4 {
+        server.write("app.py", generation(number));
+        assert_eq!(ask(&server, &["--wait"]), (Some(0), String::new()));
+        // It serves by now, and alone.
+        assert_eq!(server.get("/").text(), number.to_string());
+    }
+    server.write("app.py", "import no_such_module\n");
+    let (status, said) = ask(&server, &["--wait"]);
+    assert_eq!(status, Some(1), "{said}");
+    for part in [
+        "pid: not reloaded: ",
+        "ModuleNotFoundError: No module named 'no_such_module'",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let ini = std::fs::read_to_string(server.file("uwsgi.ini")).unwrap();
+    server.write("uwsgi.ini", format!("{ini}threads = many\n"));
+    let (status, said) = ask(&server, &["--wait"]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("threads: not a number: \"many\""), "{said}");
+    assert_eq!(server.get("/").text(), "4");
+    let report = load.finish();
+    assert!(report.lost.is_empty(), "{:#?}\n{}", report.lost, server.log());
+
+    // After the program was executed again it can be asked again.
+    server.write("uwsgi.ini", ini);
+    server.write("app.py", generation(5));
+    let ready = server.times_ready();
+    server.signal(Signal::SIGUSR2);
+    server.wait_until_ready(ready + 1);
+    soon("the re-executed one serves", || server.get("/").text() == "5");
+    server.write("app.py", generation(6));
+    assert_eq!(ask(&server, &["--wait=600"]), (Some(0), String::new()));
+    assert_eq!(server.get("/").text(), "6");
+}
+
+#[test]
+fn who_waits_for_a_reload_does_not_wait_for_ever() {
+    let server = Server::new()
+        .app(&generation(1))
+        .ini(&format!("{INI}pidfile = %dpid\n"))
+        .start();
+    server.write("app.py", format!("import time; time.sleep(5)\n{}", generation(2)));
+    let (status, said) = ask(&server, &["--wait=1"]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("nothing heard for 1 s"), "{said}");
+    // One who waits when the server stops is told so.
+    let pidfile = server.file("pid");
+    let waiting = std::thread::spawn(move || ask_by(&pidfile, &["--wait"]));
+    server.wait_for_log(&["asked to reload once more"]);
+    server.signal(Signal::SIGTERM);
+    let (status, said) = waiting.join().unwrap();
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("the server is stopping"), "{said}");
+}
+
+#[test]
+fn a_server_without_a_master_cannot_say_how_a_reload_goes() {
+    let server = Server::new()
+        .app(&generation(1))
+        .ini("http = 127.0.0.1:0\nmodule = app\nmaster = false\npidfile = %dpid\n")
+        .start();
+    let (status, said) = ask(&server, &["--wait"]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("without --wait it can be asked"), "{said}");
+    assert_eq!(server.get("/").text(), "1");
 }

@@ -27,6 +27,12 @@ pub(super) const OPTIONS: &[Definition] = &[
         "ask the server whose pid is in FILE to reload, and exit",
     ),
     command(
+        "wait",
+        Kind::OptionalText("SECONDS"),
+        "with --reload: exit with 0 when the new generation serves, with 1 and the reason when it does not, or not within \
+         SECONDS (660)",
+    ),
+    command(
         "stop",
         Kind::File,
         "ask the server whose pid is in FILE to stop, and exit",

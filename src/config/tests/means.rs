@@ -207,7 +207,18 @@ fn limits_are_numbers() {
 fn commands_need_no_configuration() {
     let machine = Machine::new();
     for (arguments, expected) in [
-        (vec!["--reload", "run/uwrs.pid"], "Reload(\"/srv/run/uwrs.pid\")"),
+        (
+            vec!["--reload", "run/uwrs.pid"],
+            "Reload { pidfile: \"/srv/run/uwrs.pid\", wait: None }",
+        ),
+        (
+            vec!["--wait", "--reload", "/run/uwrs.pid"],
+            "Reload { pidfile: \"/run/uwrs.pid\", wait: Some(660s) }",
+        ),
+        (
+            vec!["--reload", "/run/uwrs.pid", "--wait=5"],
+            "Reload { pidfile: \"/run/uwrs.pid\", wait: Some(5s) }",
+        ),
         (vec!["--stop", "/run/uwrs.pid"], "Stop(\"/run/uwrs.pid\")"),
     ] {
         let invocation = machine

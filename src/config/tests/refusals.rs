@@ -443,3 +443,24 @@ fn an_unknown_variable_of_the_environment_is_told_where_it_looks_like_a_mistake(
     let expected = "UWSGI_PROCESES: no option is called so, did you mean \"processes\"?";
     assert_eq!(machine.warnings(), [expected]);
 }
+
+#[test]
+fn to_wait_needs_something_to_wait_for_and_a_number() {
+    for (arguments, error) in [
+        (vec!["--wait"], "--wait: goes with --reload PIDFILE"),
+        (
+            vec!["--stop", "x.pid", "--wait"],
+            "--wait: goes with --reload PIDFILE",
+        ),
+        (
+            vec!["--reload", "x.pid", "--wait=soon"],
+            "--wait: not a number: \"soon\"",
+        ),
+        (
+            vec!["--reload", "x.pid", "--wait=0"],
+            "--wait: must be at least 1, not 0",
+        ),
+    ] {
+        assert_eq!(Machine::new().errors(&arguments), [error], "{arguments:?}");
+    }
+}

@@ -8,6 +8,7 @@ use super::generation::{Manner, Seat};
 use super::{
     Command, HURRIED_MERCY, Notice, Output, Phase, Reexecution, Reload, SAME_STOP, Supervisor, Urge,
 };
+use crate::launch::ClientId;
 
 impl Supervisor {
     pub(super) fn command(&mut self, command: Command, now: Instant) {
@@ -63,6 +64,30 @@ impl Supervisor {
         };
     }
 
+    pub(super) fn reload_for(&mut self, client: ClientId, now: Instant) {
+        self.asked.push(client);
+        self.want_reload(Manner::Graceful, now);
+        if self.phase != Phase::Running {
+            self.answer_all("the server is stopping");
+        }
+    }
+
+    /// No reload that anyone waits for will come to anything.
+    pub(super) fn answer_all(&mut self, reason: &str) {
+        let asked = std::mem::take(&mut self.asked);
+        self.awaited.extend(asked);
+        self.answer(&Err(reason.to_owned()));
+    }
+
+    /// The reload that was under way is over.
+    pub(super) fn answer(&mut self, outcome: &Result<u64, String>) {
+        let answers = self.awaited.drain(..).map(|client| Output::Answer {
+            client,
+            outcome: outcome.clone(),
+        });
+        self.outputs.extend(answers);
+    }
+
     pub(super) fn stop_by_command(&mut self, signal: &str, urge: Urge, now: Instant) {
         let Phase::Stopping {
             since, urge: before, ..
@@ -101,6 +126,7 @@ impl Supervisor {
         self.reload = Reload::Idle;
         self.reexecution = Reexecution::Idle;
         self.notify(Notice::Stopping);
+        self.answer_all("the server is stopping");
         for generation in [self.next.take(), self.current.take()].into_iter().flatten() {
             self.dissolve(generation, urge, now);
         }

@@ -14,6 +14,7 @@ use crate::sys::Pid;
 impl Supervisor {
     pub(super) fn begin_reload(&mut self, manner: Manner) {
         self.reload = Reload::Reading(manner);
+        self.awaited.append(&mut self.asked);
         self.notify(Notice::Reloading);
         self.outputs.push_back(Output::Reread);
     }
@@ -65,6 +66,7 @@ impl Supervisor {
             Level::Error,
             format!("reload failed: {reason}; generation {id} goes on serving"),
         );
+        self.answer(&Err(reason.to_owned()));
         self.notify(Notice::Ready(format!(
             "reload failed: {reason}; {}",
             self.status()
@@ -107,6 +109,7 @@ impl Supervisor {
             workers,
             took,
         });
+        self.answer(&Ok(generation));
         self.notify(Notice::Ready(self.status()));
     }
 

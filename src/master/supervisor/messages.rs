@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use log::Level;
 
+use crate::launch::ClientId;
 use crate::sys::{Ending, Pid};
 
 /// Names one request to fork a worker.
@@ -151,6 +152,8 @@ pub(crate) enum Input {
     },
     /// An operator's wish.
     Command(Command),
+    /// Someone asks for a reload, and waits to hear how it went.
+    ReloadFor(ClientId),
     /// The answer to [`Output::Reread`].
     Reread(Result<Settings, String>),
     /// The answer to [`Output::Preflight`].
@@ -217,6 +220,13 @@ pub(crate) enum Output {
         workers: usize,
         /// Since it was asked for.
         took: Duration,
+    },
+    /// Say how the reload went that someone waits for.
+    Answer {
+        /// Who.
+        client: ClientId,
+        /// The generation that serves, or why it is no new one.
+        outcome: Result<u64, String>,
     },
     /// Nothing of that generation runs any more, or ever will.
     Retired {

@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
+use crate::launch::ClientId;
 use crate::sys::Pid;
 use generation::{Generation, Manner, Mold, Seat, SeatState, Sitter};
 use leaver::{Leaver, Role};
@@ -117,6 +118,9 @@ pub(crate) struct Supervisor {
     reload: Reload,
     reexecution: Reexecution,
     paused: bool,
+    /// Who waits for the reload that is wanted, and for the one that is under way.
+    asked: Vec<ClientId>,
+    awaited: Vec<ClientId>,
     outputs: VecDeque<Output>,
 }
 
@@ -137,6 +141,8 @@ impl Supervisor {
             reload: Reload::Idle,
             reexecution: Reexecution::Idle,
             paused: false,
+            asked: Vec::new(),
+            awaited: Vec::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -213,6 +219,7 @@ impl Supervisor {
             } => self.worker_failed(ticket, status, reason, now),
             Input::Exited { pid, ending, work } => self.exited(pid, ending, &work, now),
             Input::Command(command) => self.command(command, now),
+            Input::ReloadFor(client) => self.reload_for(client, now),
             Input::Reread(result) => self.reread(result, now),
             Input::Preflight(result) => self.preflight(result),
             Input::NotReexecuted(reason) => self.not_reexecuted(&reason),

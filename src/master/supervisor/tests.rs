@@ -1,6 +1,7 @@
 //! The supervisor against a world of processes that exist only here: tables of what operators see, and random
 //! lives with invariants.
 
+mod answers;
 mod relief;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,8 @@ struct World {
     log: Vec<(Level, String)>,
     notices: Vec<Notice>,
     seen: Vec<Output>,
+    /// What those who asked for reloads were told.
+    answers: Vec<(ClientId, Result<u64, String>)>,
     /// Most workers at a time.
     most_workers: usize,
     exit: Option<(i32, Option<String>)>,
@@ -76,6 +79,7 @@ impl World {
             log: Vec::new(),
             notices: Vec::new(),
             seen: Vec::new(),
+            answers: Vec::new(),
             most_workers: 0,
             exit: None,
         }
@@ -149,6 +153,7 @@ impl World {
                 self.events.push_back(Input::Reread(result));
             }
             Output::Preflight => self.events.push_back(Input::Preflight(Ok(()))),
+            Output::Answer { client, outcome } => self.answers.push((client, outcome)),
             Output::Notify(notice) => self.notices.push(notice),
             Output::Log(level, text) => self.log.push((level, text)),
             Output::Exit { status, reason } => self.exit = Some((status, reason)),
@@ -827,8 +832,8 @@ fn whatever_happens_a_server_that_served_goes_on_serving_and_ends_when_told_to()
         let mut world = World::up(1 + chance.below(4));
         world.settings.die_on_term = false;
         world.command(Command::Reload);
-        for _ in 0..200 {
-            match chance.below(6) {
+        for round in 0..200 {
+            match chance.below(7) {
                 0 => {
                     let command = random_command(&mut chance);
                     world.supervisor.handle(Input::Command(command), world.now);
@@ -849,6 +854,7 @@ fn whatever_happens_a_server_that_served_goes_on_serving_and_ends_when_told_to()
                     };
                 }
                 3 => world.now += Duration::from_millis(chance.below(3000) as u64),
+                4 => world.supervisor.handle(Input::ReloadFor(round), world.now),
                 _ => {}
             }
             world.perform_outputs();
@@ -872,6 +878,13 @@ fn whatever_happens_a_server_that_served_goes_on_serving_and_ends_when_told_to()
         world.settle();
         world.pass(RELOAD_LIMIT + Duration::from_secs(700));
         let wanted = world.supervisor.current.as_ref().unwrap().seats.len();
+        assert!(world.supervisor.asked.is_empty() && world.supervisor.awaited.is_empty());
+        let mut answered: Vec<ClientId> = world.answers.iter().map(|(client, _)| *client).collect();
+        answered.sort_unstable();
+        assert!(
+            answered.is_sorted_by(|one, other| one < other),
+            "seed {seed}: answered twice"
+        );
         assert_eq!(world.staff().len(), wanted, "seed {seed}: {:?}", world.supervisor);
         assert_eq!(world.supervisor.slots.taken(), wanted, "seed {seed}");
         assert_eq!(world.alive.len(), wanted + 1, "seed {seed}: workers and a mold");
