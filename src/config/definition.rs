@@ -44,6 +44,13 @@ pub enum Kind {
         /// Of what: `BYTES`, `SECONDS`, `N`.
         unit: &'static str,
     },
+    /// Yes or no, or a whole number of at most `most`: yes, 1 and the name alone are the default; no and 0 are 0.
+    Amount {
+        /// The largest.
+        most: u64,
+        /// Of what.
+        unit: &'static str,
+    },
     /// An octal mode.
     Octal,
     /// An octal mode; the name alone is 666.
@@ -65,7 +72,7 @@ impl Kind {
     pub fn value_name(self) -> &'static str {
         match self {
             Self::Flag => "",
-            Self::Number { unit, .. } => unit,
+            Self::Number { unit, .. } | Self::Amount { unit, .. } => unit,
             Self::Octal | Self::SocketMode => "MODE",
             Self::Address => "ADDRESS",
             Self::File => "FILE",
@@ -77,7 +84,7 @@ impl Kind {
     /// How many values its command line flag takes.
     pub fn arity(self) -> Arity {
         match self {
-            Self::Flag | Self::SocketMode | Self::OptionalText(_) => Arity::Optional,
+            Self::Flag | Self::Amount { .. } | Self::SocketMode | Self::OptionalText(_) => Arity::Optional,
             _ => Arity::Required,
         }
     }

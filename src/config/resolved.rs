@@ -282,15 +282,15 @@ pub struct Limits {
     pub fields: usize,
     /// `limit-post`: bytes of a request's body; `None`: no limit.
     pub body_bytes: Option<u64>,
-    /// Bytes of a body kept in memory before it goes to a temporary file. Default 262144.
+    /// `post-buffering`: bytes of a body kept in memory before it goes to a temporary file. Default 262144.
     pub body_memory: usize,
-    /// From a connection's start, or a request's first byte, to the end of its head.
+    /// `http-headers-timeout`: from a connection's start, or a request's first byte, to the end of its head.
     pub head_timeout: Duration,
-    /// Between two parts of a body (`socket-timeout`).
+    /// `body-timeout`: for another KiB of a body, or its end.
     pub body_timeout: Duration,
-    /// Between two parts of an answer that the client takes (`socket-timeout`).
+    /// `so-send-timeout`: between two parts of an answer that the client takes.
     pub send_timeout: Duration,
-    /// Between two requests of a connection.
+    /// `http-keepalive`: between two requests of a connection; zero: each is its connection's last.
     pub keep_alive: Duration,
 }
 
@@ -300,7 +300,7 @@ impl Default for Limits {
             head_bytes: 64 * 1024,
             fields: 128,
             body_bytes: None,
-            body_memory: 1024 * 1024,
+            body_memory: 256 * 1024,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             send_timeout: Duration::from_secs(60),

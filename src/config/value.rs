@@ -49,6 +49,21 @@ pub(super) fn number(text: &str, least: u64, most: u64) -> Result<Read<u64>, Str
     })
 }
 
+/// Yes, which is `usual`, no, which is 0, or a whole number.
+pub(super) fn amount(text: &str, usual: u64, most: u64) -> Result<Read<u64>, String> {
+    let (plain, comment_cut) = without_comment(text);
+    let value = match plain.to_lowercase().as_str() {
+        "" | "1" | "true" | "on" | "yes" => usual,
+        "false" | "off" | "no" => 0,
+        _ => return number(text, 0, most),
+    };
+    Ok(Read {
+        value,
+        comment_cut,
+        remark: None,
+    })
+}
+
 fn not_a_number(text: &str) -> String {
     let digits = text
         .trim_end_matches(|letter: char| letter.is_ascii_alphabetic())
@@ -132,6 +147,22 @@ pub(super) fn seems_to_end_in_comment(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_amount_is_a_number_or_whether_there_is_one() {
+        for (text, value) in [
+            ("", 65),
+            ("1", 65),
+            ("yes ; as ever", 65),
+            ("OFF", 0),
+            ("0", 0),
+            ("75", 75),
+        ] {
+            assert_eq!(amount(text, 65, 100).map(|read| read.value), Ok(value), "{text}");
+        }
+        assert!(amount("101", 65, 100).is_err());
+        assert!(amount("many", 65, 100).is_err());
+    }
 
     #[test]
     fn four_words_are_no_and_all_others_are_yes() {

@@ -118,12 +118,15 @@ impl AccessLog {
         self.refusals.told += 1;
         let _ = writeln!(
             self.lines,
-            "[pid: {}] {} () {{}} [{}] refused with {}: {}",
+            "[pid: {}] {} () {{}} [{}] refused with {}: {}{}",
             self.pid,
             peer_text(&connection.peer),
             self.stamp.1,
             refusal.status,
-            refusal.reason.escape_debug()
+            refusal.reason.escape_debug(),
+            refusal
+                .option
+                .map_or_else(String::new, |option| format!(" (raise {option} to allow it)"))
         );
         self.gathered(now);
     }

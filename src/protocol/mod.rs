@@ -54,7 +54,10 @@ impl Default for HeadLimits {
 /// What makes the server's side of a new connection on a listener of that kind.
 pub fn speaker(kind: ProtocolKind) -> fn(&Limits) -> Box<dyn Protocol> {
     match kind {
-        ProtocolKind::Http => |limits| Box::new(Http1::new(limits.into(), Http1Options::default())),
+        ProtocolKind::Http => |limits| {
+            let keep_alive = !limits.keep_alive.is_zero();
+            Box::new(Http1::new(limits.into(), Http1Options { keep_alive }))
+        },
         ProtocolKind::Uwsgi => |limits| Box::new(Uwsgi::new(limits.into())),
     }
 }

@@ -48,6 +48,14 @@ impl BodyCollector {
         Ok(())
     }
 
+    /// Bytes that have come.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File { length, .. } => *length,
+        }
+    }
+
     /// The body, complete.
     ///
     /// # Errors

@@ -28,6 +28,8 @@ use streamed::Streamed;
 const STEPS_A_TURN: usize = 64;
 /// Bytes waiting for the client above which no more of an answer is asked for.
 const HIGH_WATER: usize = 64 * 1024;
+/// Bytes of a body that count as progress: a byte a second would hold a place for ever.
+const BODY_PROGRESS: u64 = 1024;
 /// Memory for answers that is kept for the next one.
 const SPARE_BYTES: usize = 128 * 1024;
 
@@ -50,6 +52,8 @@ enum Phase {
     Collecting {
         request: Arc<Request>,
         body: BodyCollector,
+        /// Bytes that had come when the present wait began.
+        before: u64,
     },
     /// Reading what has come already of a body that is streamed.
     Gathering { request: Arc<Request>, begun: Vec<u8> },
@@ -431,7 +435,11 @@ impl Connection {
 
     /// Lets the protocol look at new bytes, behind those it left.
     fn arrived(&mut self, bytes: &[u8], services: &mut Services) {
-        if matches!(self.protocol.state(), ProtocolState::Idle | ProtocolState::Body) {
+        let is_progress = match self.phase {
+            Phase::Collecting { .. } => false,
+            _ => matches!(self.protocol.state(), ProtocolState::Idle | ProtocolState::Body),
+        };
+        if is_progress {
             self.since = services.now();
         }
         if self.backlog.is_empty() {
@@ -516,12 +524,17 @@ impl Connection {
     /// The body of `request` follows, of which `announced` bytes are known to come.
     fn expect_body(&mut self, request: Arc<Request>, announced: u64, services: &mut Services) {
         let body = BodyCollector::new(announced, services.limits.body_memory);
-        self.phase = Phase::Collecting { request, body };
+        self.phase = Phase::Collecting {
+            request,
+            body,
+            before: 0,
+        };
+        self.since = services.now();
         self.protocol.invite_body(&mut self.outbound);
     }
 
     fn collect(&mut self, part: &[u8], services: &mut Services) {
-        let Phase::Collecting { body, .. } = &mut self.phase else {
+        let Phase::Collecting { body, before, .. } = &mut self.phase else {
             return self.stream_in(part, services);
         };
         if let Err(error) = body.add(part, services.limits.body_memory) {
@@ -530,6 +543,11 @@ impl Connection {
                 &Refusal::new(507, "the request's body could not be stored"),
                 services,
             );
+            return;
+        }
+        if body.len() >= *before + BODY_PROGRESS {
+            *before = body.len();
+            self.since = services.now();
         }
     }
 
@@ -537,7 +555,8 @@ impl Connection {
         if !matches!(self.phase, Phase::Collecting { .. }) {
             return self.end_stream_in(services);
         }
-        let Phase::Collecting { request, body } = std::mem::replace(&mut self.phase, Phase::Reading) else {
+        let Phase::Collecting { request, body, .. } = std::mem::replace(&mut self.phase, Phase::Reading)
+        else {
             return;
         };
         match body.finish() {

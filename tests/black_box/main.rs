@@ -12,11 +12,13 @@
 
 mod command_line;
 mod crash;
+mod deadlines;
 mod examples;
 mod fifo;
 mod files;
 mod frameworks;
 mod http;
+mod limits;
 mod logs;
 mod nginx;
 mod privileges;

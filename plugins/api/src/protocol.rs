@@ -222,6 +222,8 @@ pub struct Refusal {
     pub status: u16,
     /// What was wrong, for the log and the answer's body; lower case, no user data that could fill a log.
     pub reason: Cow<'static, str>,
+    /// The option whose limit was passed, for the log: whoever reads it can raise it.
+    pub option: Option<&'static str>,
 }
 
 impl Refusal {
@@ -230,7 +232,14 @@ impl Refusal {
         Self {
             status,
             reason: reason.into(),
+            option: None,
         }
+    }
+
+    /// The limit that was passed is that of an option.
+    pub fn limited_by(mut self, option: &'static str) -> Self {
+        self.option = Some(option);
+        self
     }
 }
 

@@ -2,18 +2,9 @@
 
 use std::time::Duration;
 
-use super::Resolver;
+use super::{Resolver, definition};
 use crate::config::resolved::{Limits, LoggingConfig};
-
-/// Bytes of a body kept in memory: most forms fit, and a hundred uploads at once do no harm.
-const BODY_MEMORY: usize = 256 * 1024;
-
-/// From a request's first byte to the end of its head: what a bad line needs, and no more for those who send slowly
-/// on purpose.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Between two requests: longer than the 60 seconds after which most proxies let go first.
-const KEEP_ALIVE: Duration = Duration::from_secs(65);
+use crate::config::value;
 
 impl Resolver<'_> {
     /// Limits and timeouts.
@@ -21,19 +12,54 @@ impl Resolver<'_> {
         let head_bytes = self.count("buffer-size");
         let pairs = self.count("max-vars");
         let body_bytes = self.number("limit-post");
-        let pause = self.number("socket-timeout");
-        let pause = Duration::from_secs(pause?);
+        let head_timeout = self.number("http-headers-timeout");
+        let pause = self.pause();
+        let body_timeout = self.timeout("body-timeout", pause);
+        let send_timeout = self.timeout("so-send-timeout", pause);
+        let keep_alive = self.amount("http-keepalive");
         Some(Limits {
             head_bytes: head_bytes?,
             // uWSGI counts names and values; a request there may have twice as many variables as max-vars says.
             fields: pairs? * 2,
             body_bytes: Some(body_bytes?).filter(|bytes| *bytes > 0),
-            body_memory: BODY_MEMORY,
-            head_timeout: HEAD_TIMEOUT,
-            body_timeout: pause,
-            send_timeout: pause,
-            keep_alive: KEEP_ALIVE,
+            body_memory: self.body_memory()?,
+            head_timeout: Duration::from_secs(head_timeout?),
+            body_timeout: body_timeout?,
+            send_timeout: send_timeout?,
+            keep_alive: Duration::from_secs(keep_alive?),
         })
+    }
+
+    /// What is said for all pauses of a client: what cut connections in uWSGI was one option where its HTTP router
+    /// spoke and another where a web server did, and files have both. The outer `None`: one is wrong.
+    fn pause(&mut self) -> Option<Option<u64>> {
+        let everywhere = self.said_number("socket-timeout");
+        let http = self.said_number("http-timeout");
+        Some(everywhere?.max(http?))
+    }
+
+    /// A timeout of its own, else `pause`, else its default.
+    fn timeout(&mut self, name: &str, pause: Option<Option<u64>>) -> Option<Duration> {
+        let own = self.said_number(name)?;
+        let seconds = match own.or(pause?) {
+            Some(seconds) => seconds,
+            None => self.number(name)?,
+        };
+        Some(Duration::from_secs(seconds))
+    }
+
+    /// Bodies are complete before they are handed on, whatever is said: none in memory is as much as ever.
+    fn body_memory(&mut self) -> Option<usize> {
+        let said = self.amount("post-buffering")?;
+        let bytes = match said {
+            0 => {
+                value::number(definition("post-buffering").default, 0, u64::MAX)
+                    .ok()?
+                    .value
+            }
+            bytes => bytes,
+        };
+        usize::try_from(bytes).ok()
     }
 
     /// Where the log goes and what is in it.

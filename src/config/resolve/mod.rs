@@ -103,6 +103,27 @@ impl<'a> Resolver<'a> {
         self.read(setting, |text| value::number(text, least, most))
     }
 
+    /// A number whose name alone is its default.
+    fn amount(&mut self, name: &str) -> Option<u64> {
+        let definition = definition(name);
+        let Kind::Amount { most, .. } = definition.kind else {
+            unreachable!("{name} is defined as an amount");
+        };
+        let usual = value::number(definition.default, 0, most).ok()?.value;
+        let Some(setting) = self.options.last(name) else {
+            return Some(usual);
+        };
+        self.read(setting, |text| value::amount(text, usual, most))
+    }
+
+    /// A number, if it was said. The outer `None`: it is wrong.
+    fn said_number(&mut self, name: &str) -> Option<Option<u64>> {
+        match self.options.last(name) {
+            Some(_) => self.number(name).map(Some),
+            None => Some(None),
+        }
+    }
+
     /// A number that fits the machine's own size.
     fn count(&mut self, name: &str) -> Option<usize> {
         self.number(name).and_then(|number| usize::try_from(number).ok())

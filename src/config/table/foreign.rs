@@ -48,7 +48,7 @@ const WITHOUT_VALUE: &str = "\
 const WITH_VALUE: &str = "\
     add-cache-item after-request-call after-request-hook alarm-cheap alarm-fd alarm-lq alarm-metric \
     alarm-msg-size allowed-modifiers attach-control-daemon auto-weight backlog-alarm backtrace-depth \
-    binary-append-data binsh blacklist body-read-warning brutal-reload-on-fd build-plugin cache \
+    binary-append-data binsh blacklist brutal-reload-on-fd build-plugin cache \
     cache-blocksize cache-expire-freq cache-store cache-store-sync cache-sync cache-udp-node \
     cache-udp-server call-as-emperor call-as-emperor1 call-as-emperor2 call-as-emperor4 call-as-root \
     call-as-user call-as-user-atexit call-as-vassal call-as-vassal1 call-as-vassal3 call-asap \
@@ -57,7 +57,7 @@ const WITH_VALUE: &str = "\
     carbon-timeout cgi cgi-allowed-ext cgi-buffer-size cgi-helper cgi-index cgi-loadlib cgi-map-helper \
     cgi-safe cgi-timeout cgi-unset cgroup-opt cheaper-busyness-backlog-multiplier \
     cheaper-busyness-backlog-nonzero cheaper-busyness-penalty cheaper-idle check-interval check-mount \
-    check-mountpoint chunked-input-timeout clock clojure-load collect-header connect-and-read coroae \
+    check-mountpoint clock clojure-load collect-header connect-and-read coroae \
     cron-curl cron-curl-legion cron-harakiri cron-legion curl-cron curl-cron-legion del-header dlopen \
     dumbloop-code dumbloop-function dumbloop-modifier1 early-perl early-perl-exec early-php-sapi-name \
     early-psgi early-pyimport early-python-import early-python-path early-pythonpath emperor-broodlord \

@@ -12,6 +12,10 @@ const fn option(
     Definition::new(name, Kind::Number { least, most, unit }, Theme::Limits, help)
 }
 
+const fn seconds(name: &'static str, help: &'static str) -> Definition {
+    option(name, 1, 86_400, "SECONDS", help)
+}
+
 pub(super) const OPTIONS: &[Definition] = &[
     option(
         "buffer-size",
@@ -40,14 +44,58 @@ pub(super) const OPTIONS: &[Definition] = &[
         "the largest body of a request; 0 is no limit",
     )
     .default("0"),
-    option(
-        "socket-timeout",
-        1,
-        86_400,
-        "SECONDS",
-        "how long a client may pause while it sends a body or takes an answer",
+    Definition::new(
+        "post-buffering",
+        Kind::Amount {
+            most: 1 << 30,
+            unit: "BYTES",
+        },
+        Theme::Limits,
+        "how much of a body is kept in memory; a longer one goes to a temporary file",
     )
-    .short('z')
-    .default("30")
-    .unlike("4"),
+    .default("262144"),
+    seconds(
+        "http-headers-timeout",
+        "how long a client may take, from its first byte, to send the head of a request; and how long a new \
+         connection may say nothing",
+    )
+    .aliases(&["head-timeout"])
+    .default("10"),
+    seconds(
+        "body-timeout",
+        "how long a client may take to send another KiB of a body, or its end",
+    )
+    .aliases(&["chunked-input-timeout"])
+    .default("30"),
+    seconds(
+        "so-send-timeout",
+        "how long a client may take nothing of the answer that waits for it",
+    )
+    .aliases(&[
+        "send-timeout",
+        "socket-write-timeout",
+        "so-write-timeout",
+        "socket-send-timeout",
+    ])
+    .default("60"),
+    seconds(
+        "socket-timeout",
+        "body-timeout and so-send-timeout in one, where they are not said",
+    )
+    .short('z'),
+    seconds(
+        "http-timeout",
+        "the same as socket-timeout; of both, the longer one counts",
+    ),
+    Definition::new(
+        "http-keepalive",
+        Kind::Amount {
+            most: 86_400,
+            unit: "SECONDS",
+        },
+        Theme::Limits,
+        "how long a connection may wait for its next request; 0 closes each after its answer",
+    )
+    .default("65")
+    .unlike("0"),
 ];

@@ -10,10 +10,6 @@ const fn text(name: &'static str, theme: Theme, reason: &'static str) -> Definit
     Definition::unneeded(name, Kind::Text("VALUE"), theme, reason)
 }
 
-const fn optional(name: &'static str, theme: Theme, reason: &'static str) -> Definition {
-    Definition::unneeded(name, Kind::OptionalText("VALUE"), theme, reason)
-}
-
 const FORK: &str = "Python is always told about forks";
 const LEAVING_CLIENT: &str = "a client that goes away raises nothing in the application";
 const COMPLETE_BODY: &str = "the application is called when the body is complete";
@@ -26,11 +22,6 @@ pub(super) const OPTIONS: &[Definition] = &[
         "the kernel wakes one worker for each connection",
     ),
     flag("no-defer-accept", Theme::Sockets, "TCP_DEFER_ACCEPT is not used"),
-    optional(
-        "http-keepalive",
-        Theme::Sockets,
-        "connections are kept alive anyway",
-    ),
     flag(
         "http-auto-chunked",
         Theme::Sockets,
@@ -50,7 +41,17 @@ pub(super) const OPTIONS: &[Definition] = &[
     text("http-events", Theme::Sockets, NO_ROUTER),
     flag("close-on-exec", Theme::Sockets, "no descriptor survives an exec"),
     flag("close-on-exec2", Theme::Sockets, "no descriptor survives an exec"),
-    text("post-buffering", Theme::Limits, COMPLETE_BODY),
+    text(
+        "chunked-input-limit",
+        Theme::Limits,
+        "no chunk is kept whole in memory; limit-post limits the body",
+    ),
+    text(
+        "body-read-warning",
+        Theme::Limits,
+        "bodies past post-buffering are not in memory",
+    ),
+    text("http-connect-timeout", Theme::Sockets, NO_ROUTER),
     text("post-buffering-bufsize", Theme::Limits, COMPLETE_BODY),
     flag("ignore-sigpipe", Theme::Logging, LEAVING_CLIENT),
     flag("ignore-write-errors", Theme::Logging, LEAVING_CLIENT),

@@ -13,6 +13,7 @@ fn sample(definition: &Definition) -> String {
         (_, Kind::Flag) if definition.default == "true" => "false",
         (_, Kind::Flag) => "true",
         (_, Kind::Number { least, .. }) => return (least + 16).to_string(),
+        (_, Kind::Amount { .. }) => "17",
         (_, Kind::Octal | Kind::SocketMode) => "660",
         (_, Kind::Address) => ":9000",
         (_, Kind::File) => "file",

@@ -158,7 +158,7 @@ impl ChunkedReader {
         }
         match self.announced.checked_add(size) {
             Some(announced) if !limits.is_too_long(announced) => self.announced = announced,
-            _ => return Err(Refusal::new(413, "the body is longer than allowed")),
+            _ => return Err(Refusal::new(413, "the body is longer than allowed").limited_by("limit-post")),
         }
         Ok(Stage::Data(size))
     }
@@ -216,11 +216,11 @@ fn check_trailer(line: Line<'_>, fields: &mut usize, limits: &HeadLimits) -> Res
         Line::Whole(line) => line,
         Line::Partial => return Ok(Trailer::Partial),
         Line::BareLf => return Err(Refusal::new(400, "a trailer that ends with LF alone")),
-        Line::TooLong => return Err(Refusal::new(431, "the trailers are too long")),
+        Line::TooLong => return Err(Refusal::new(431, "the trailers are too long").limited_by("buffer-size")),
     };
     *fields += 1;
     if *fields > limits.fields {
-        return Err(Refusal::new(431, "too many trailers"));
+        return Err(Refusal::new(431, "too many trailers").limited_by("max-vars"));
     }
     let mut line = line.to_vec();
     let field = FieldLine::parse(&mut line)?;

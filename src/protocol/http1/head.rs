@@ -92,9 +92,11 @@ impl HeadReader {
                 (Line::Partial, _) => return Ok(Progress::Partial),
                 (Line::BareLf, _) => return Err(Refusal::new(400, "a line that ends with LF alone")),
                 (Line::TooLong, Stage::RequestLine { .. }) => {
-                    return Err(Refusal::new(414, "the request line is too long"));
+                    return Err(Refusal::new(414, "the request line is too long").limited_by("buffer-size"));
                 }
-                (Line::TooLong, Stage::Fields(_)) => return Err(Refusal::new(431, "the head is too long")),
+                (Line::TooLong, Stage::Fields(_)) => {
+                    return Err(Refusal::new(431, "the head is too long").limited_by("buffer-size"));
+                }
                 (Line::Whole(b""), Stage::RequestLine { blank_lines }) => {
                     *blank_lines += 1;
                     if *blank_lines > BLANK_LINES {
@@ -110,7 +112,7 @@ impl HeadReader {
                 (Line::Whole(line), Stage::Fields(count)) => {
                     *count += 1;
                     if *count > limits.fields {
-                        return Err(Refusal::new(431, "too many fields"));
+                        return Err(Refusal::new(431, "too many fields").limited_by("max-vars"));
                     }
                     self.field_line(line)?;
                 }
@@ -194,7 +196,7 @@ impl HeadReader {
         if let BodyFraming::Length(length) = request.framing
             && limits.is_too_long(length)
         {
-            return Err(Refusal::new(413, "the body is longer than allowed"));
+            return Err(Refusal::new(413, "the body is longer than allowed").limited_by("limit-post"));
         }
         match (self.authority, self.control.host()) {
             (_, None) if request.version != Version::Http10 => return Err(Refusal::new(400, "no Host")),

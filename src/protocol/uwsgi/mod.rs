@@ -104,7 +104,7 @@ impl Uwsgi {
                 ))
             }
             Modifier::Request | Modifier::ManagePathInfo if header.size > self.limits.head_bytes => {
-                Some(self.fail(Refusal::new(431, "the uwsgi packet is longer than buffer-size")))
+                Some(self.fail(Refusal::new(431, "the uwsgi packet is too long").limited_by("buffer-size")))
             }
             Modifier::Request | Modifier::ManagePathInfo => {
                 self.reading = Reading::Packet(header);

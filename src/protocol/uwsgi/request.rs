@@ -24,7 +24,7 @@ pub(super) fn read(packet: &[u8], header: Header, limits: &HeadLimits) -> Result
     let mut assembly = Assembly::new(packet);
     for (count, pair) in pairs(packet).enumerate() {
         if count >= limits.fields {
-            return Err(Refusal::new(431, "too many uwsgi variables"));
+            return Err(Refusal::new(431, "too many uwsgi variables").limited_by("max-vars"));
         }
         let (key, value) = pair?;
         assembly.add(key, value)?;
@@ -216,7 +216,7 @@ impl Assembly {
             return Ok(());
         };
         if limits.is_too_long(length) {
-            return Err(Refusal::new(413, "the body is longer than allowed"));
+            return Err(Refusal::new(413, "the body is longer than allowed").limited_by("limit-post"));
         }
         request.framing = BodyFraming::Length(length);
         if self.has_transfer_encoding {

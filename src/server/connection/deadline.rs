@@ -18,8 +18,8 @@ enum Expiry {
     Close,
     /// It is reset: an answer was under way.
     Cut(&'static str),
-    /// 408 and close.
-    Refuse(&'static str),
+    /// 408 and close: the reason, and the option that allows more.
+    Refuse(&'static str, &'static str),
     /// The gateway, which has the exchange already, hears that nothing more comes.
     Lose,
 }
@@ -45,14 +45,17 @@ impl Connection {
             (Phase::Lingering, _) => Some((LINGER, Expiry::Close)),
             (Phase::Collecting { .. }, _) => Some((
                 limits.body_timeout,
-                Expiry::Refuse("the request's body did not arrive in time"),
+                Expiry::Refuse("the request's body did not arrive in time", "body-timeout"),
             )),
             (_, ProtocolState::Idle) if draining => Some((DRAIN_IDLE, Expiry::Close)),
             (_, ProtocolState::Idle) if self.served > 0 => Some((limits.keep_alive, Expiry::Close)),
             (_, ProtocolState::Idle) => Some((limits.head_timeout, Expiry::Close)),
             _ => Some((
                 limits.head_timeout,
-                Expiry::Refuse("the request's head did not arrive in time"),
+                Expiry::Refuse(
+                    "the request's head did not arrive in time",
+                    "http-headers-timeout",
+                ),
             )),
         }
     }
@@ -74,8 +77,8 @@ impl Connection {
                 self.lose_client(services);
                 Some(self.advance(services))
             }
-            Expiry::Refuse(why) => {
-                self.refuse(&Refusal::new(408, why), services);
+            Expiry::Refuse(why, option) => {
+                self.refuse(&Refusal::new(408, why).limited_by(option), services);
                 Some(self.advance(services))
             }
         }

@@ -245,6 +245,14 @@ impl Connection {
         bytes
     }
 
+    /// Has the server sent something, or closed, within the patience that was set?
+    pub(crate) fn has_more(&mut self) -> bool {
+        match self.0.fill_buf() {
+            Ok(_) => true,
+            Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
+        }
+    }
+
     /// Waits no longer than that for each part of an answer.
     pub(crate) fn set_patience(&self, patience: Duration) {
         match self.0.get_ref() {

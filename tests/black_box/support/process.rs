@@ -83,6 +83,22 @@ pub(crate) fn resident_bytes(pid: i32) -> u64 {
     kilobytes.unwrap_or(0) * 1024
 }
 
+/// What a process has open: paths, `socket:[…]`, `/tmp/#1234 (deleted)`, ….
+pub(crate) fn open_files(pid: i32) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return Vec::new();
+    };
+    let lead = |entry: fs::DirEntry| fs::read_link(entry.path()).ok();
+    let paths = entries.flatten().filter_map(lead);
+    paths.map(|path| path.to_string_lossy().into_owned()).collect()
+}
+
+/// How many sockets a process has open.
+pub(crate) fn open_sockets(pid: i32) -> usize {
+    let files = open_files(pid);
+    files.iter().filter(|path| path.starts_with("socket:")).count()
+}
+
 /// The TCP ports that a process listens on, in the order in which it holds the sockets.
 pub(crate) fn listening_ports(pid: i32) -> Vec<u16> {
     let mut ports = HashMap::new();
