@@ -175,6 +175,8 @@ pub struct ProcessConfig {
     pub die_on_term: bool,
     /// `worker-reload-mercy`: how long a leaving worker may take before it is killed.
     pub worker_reload_mercy: Duration,
+    /// When a worker is replaced although it serves.
+    pub worker_limits: WorkerLimits,
     /// Process titles.
     pub procname: ProcnameConfig,
     /// `touch-reload` and its like: files that the master keeps an eye on.
@@ -196,6 +198,7 @@ impl Default for ProcessConfig {
             daemonize: None,
             die_on_term: true,
             worker_reload_mercy: Duration::from_secs(60),
+            worker_limits: WorkerLimits::default(),
             procname: ProcnameConfig::default(),
             touches: Vec::new(),
             fifos: Vec::new(),
@@ -247,6 +250,29 @@ impl TouchWish {
             Self::RotateLog => "touch-logrotate",
         }
     }
+}
+
+/// When a worker is replaced although it serves. `None`: never for that reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkerLimits {
+    /// `max-requests`: of worker 1.
+    pub requests: Option<u64>,
+    /// `max-requests-delta`: how many more each worker has than the one before it.
+    pub requests_delta: u64,
+    /// `max-worker-lifetime`: of worker 1.
+    pub lifetime: Option<Duration>,
+    /// `max-worker-lifetime-delta`: how much more each worker has than the one before it.
+    pub lifetime_delta: Duration,
+    /// `min-worker-lifetime`: sooner nothing but [`WorkerLimits::lifetime`] and what is deadly counts.
+    pub least_lifetime: Duration,
+    /// `reload-on-rss`: bytes.
+    pub resident: Option<u64>,
+    /// `reload-on-as`: bytes.
+    pub address_space: Option<u64>,
+    /// `evil-reload-on-rss`: bytes at which it is killed.
+    pub deadly_resident: Option<u64>,
+    /// `evil-reload-on-as`: bytes at which it is killed.
+    pub deadly_address_space: Option<u64>,
 }
 
 /// A user or a group, as written.

@@ -5,6 +5,8 @@ mod reexecution;
 mod report;
 mod supervisor;
 mod touch;
+mod watch;
+mod wear;
 mod wishes;
 
 pub(crate) use supervisor::{Handover, STATUS_NO_APPLICATION, Settings, WorkerView, plural, seconds};
@@ -64,6 +66,8 @@ struct Master<'a> {
     touches: Touches,
     fifo: Option<Fifo>,
     control: Option<Control>,
+    /// When workers that have limits are to be looked at.
+    next_watch: Instant,
     waiting: Option<Waiting>,
     started: Instant,
     /// Has any generation ever served?
@@ -120,6 +124,7 @@ impl<'a> Master<'a> {
             touches,
             fifo,
             control: open_control(),
+            next_watch: now + watch::EVERY,
             waiting,
             started,
             is_up: false,
@@ -166,6 +171,7 @@ impl<'a> Master<'a> {
             self.read_fifo();
             self.hear_questions();
             self.look_at_files();
+            self.look_at_workers();
             self.supervisor.handle(Input::Tick, Instant::now());
         }
     }
@@ -176,6 +182,7 @@ impl<'a> Master<'a> {
         let due = self.supervisor.next_deadline().into_iter();
         let timeout = due
             .chain(self.touches.next_look())
+            .chain(self.next_watch())
             .min()
             .map(|due| due.saturating_duration_since(now));
         let mut watched: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd()];

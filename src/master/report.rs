@@ -95,7 +95,8 @@ fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{plural}")
 }
 
-fn age_of(moment: u64) -> Duration {
+/// How long ago that was, by the clock of the scoreboard.
+pub(super) fn age_of(moment: u64) -> Duration {
     Duration::from_millis(sys::monotonic_milliseconds().saturating_sub(moment))
 }
 

@@ -22,9 +22,9 @@ pub use identity::{Account, Identity, change_owner, effective_user, find_group, 
 pub use memory::SharedMemory;
 pub use poll::{EpollEvents, epoll_exclusive, epoll_remove, epoll_wait, wait_readable, wait_writable};
 pub use process::{
-    Ending, Fork, Pid, become_session_leader, exit_now, fork, is_alive, is_forked_copy, notice_forks,
-    parent_pid, process_name, reap_any, reap_child, replace_program, send_signal, set_die_with_parent,
-    set_environment, set_process_name, set_subreaper,
+    Ending, Fork, Pid, ProcessMemory, become_session_leader, exit_now, fork, is_alive, is_forked_copy,
+    notice_forks, parent_pid, process_memory, process_name, reap_any, reap_child, replace_program,
+    send_signal, set_die_with_parent, set_environment, set_process_name, set_subreaper,
 };
 pub use signals::{
     MasterSignals, SignalMask, block_signals, ignore_commands, renew_single_signals, renew_worker_signals,

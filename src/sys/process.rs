@@ -158,6 +158,27 @@ pub fn process_name(pid: Pid) -> Option<String> {
     Some(String::from_utf8_lossy(&name).trim_end().to_owned())
 }
 
+/// What a process occupies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessMemory {
+    /// Bytes of memory, those included that it shares.
+    pub resident: u64,
+    /// Bytes of its address space.
+    pub address_space: u64,
+}
+
+/// What a process occupies; `None` where there is no such process.
+pub fn process_memory(pid: Pid) -> Option<ProcessMemory> {
+    let pages = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let mut pages = pages.split_ascii_whitespace().map(str::parse::<u64>);
+    let (address_space, resident) = (pages.next()?.ok()?, pages.next()?.ok()?);
+    let page = unistd::sysconf(unistd::SysconfVar::PAGE_SIZE).ok()??.max(1) as u64;
+    Some(ProcessMemory {
+        resident: resident.saturating_mul(page),
+        address_space: address_space.saturating_mul(page),
+    })
+}
+
 /// Sets this process's short name. Children have the same.
 pub fn set_process_name(name: &str) -> io::Result<()> {
     prctl::set_name(&CString::new(name)?).map_err(to_io)
@@ -232,6 +253,13 @@ mod tests {
         let pid = std::process::id() as Pid;
         assert!(is_alive(pid));
         assert!(process_name(pid).is_some_and(|name| !name.is_empty()));
+    }
+
+    #[test]
+    fn this_process_occupies_memory() {
+        let memory = process_memory(std::process::id() as Pid).unwrap();
+        assert!(memory.resident > 1 << 20 && memory.resident < memory.address_space);
+        assert_eq!(process_memory(Pid::MAX), None);
     }
 
     #[test]

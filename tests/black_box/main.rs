@@ -29,4 +29,5 @@ mod threads;
 mod touch;
 mod trouble;
 mod uwsgi;
+mod worker_limits;
 mod wsgi;

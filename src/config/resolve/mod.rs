@@ -7,6 +7,7 @@ mod application;
 mod limits;
 mod processes;
 mod remarks;
+mod replacement;
 mod sockets;
 
 use std::collections::BTreeMap;

@@ -19,7 +19,8 @@ impl Resolver<'_> {
         let workers = self.count("processes");
         self.refuse_workers_without_master(master, workers);
         let umask = self.umask();
-        let mercy = self.number("worker-reload-mercy");
+        let mercy = self.mercy();
+        let worker_limits = self.worker_limits(master);
         Some(ProcessConfig {
             master,
             uid: self.principal("uid"),
@@ -34,7 +35,17 @@ impl Resolver<'_> {
             fifos: self.fifos(master, directory),
             workers: workers?,
             worker_reload_mercy: Duration::from_secs(mercy?),
+            worker_limits: worker_limits?,
         })
+    }
+
+    fn mercy(&mut self) -> Option<u64> {
+        let general = self.options.last("reload-mercy").is_some();
+        let general = general.then(|| self.number("reload-mercy"));
+        match (self.options.last("worker-reload-mercy"), general) {
+            (None, Some(general)) => general,
+            _ => self.number("worker-reload-mercy"),
+        }
     }
 
     fn principal(&mut self, name: &str) -> Option<Principal> {
@@ -90,7 +101,7 @@ impl Resolver<'_> {
     }
 
     /// What the master does, nobody does where there is none.
-    fn warn_without_master(&mut self, master: bool, name: &str) {
+    pub(super) fn warn_without_master(&mut self, master: bool, name: &str) {
         if let Some(setting) = self.options.last(name).filter(|_| !master) {
             self.problems.warn_about(
                 setting,

@@ -69,7 +69,7 @@ const WITH_VALUE: &str = "\
     emperor-wrapper-attr emperor-wrapper-fallback error-route error-route-host error-route-if \
     error-route-if-not error-route-label error-route-qs error-route-referer error-route-remote-addr \
     error-route-remote-user error-route-run error-route-status error-route-uri error-route-user-agent \
-    evil-reload-on-as exception-handler exec-as-emperor exec-as-root exec-as-user exec-as-user-atexit \
+    exception-handler exec-as-emperor exec-as-root exec-as-user exec-as-user-atexit \
     exec-as-vassal exec-asap exec-in-jail exec-post-app exec-post-jail exec-pre-jail extract \
     fastcgi-modifier1 fastcgi-modifier2 fastcgi-nph-socket fastrouter fastrouter-buffer-size \
     fastrouter-defer-connect-timeout fastrouter-emperor-socket fastrouter-events fastrouter-fallback \

@@ -12,6 +12,7 @@ mod limits;
 mod logging;
 mod processes;
 mod refused;
+mod replacement;
 mod sockets;
 mod unneeded;
 
@@ -26,6 +27,7 @@ pub fn options() -> impl Iterator<Item = &'static Definition> {
         application::OPTIONS,
         processes::OPTIONS,
         limits::OPTIONS,
+        replacement::OPTIONS,
         logging::OPTIONS,
         development::OPTIONS,
         unneeded::OPTIONS,

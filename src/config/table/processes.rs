@@ -90,6 +90,15 @@ pub(super) const OPTIONS: &[Definition] = &[
     )
     .repeats(),
     option(
+        "reload-mercy",
+        Kind::Number {
+            least: 1,
+            most: 86_400,
+            unit: "SECONDS",
+        },
+        "worker-reload-mercy, where that is not said",
+    ),
+    option(
         "touch-reload",
         Kind::File,
         "reload when this file, which need not exist yet, is touched",

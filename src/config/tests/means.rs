@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::Machine;
-use crate::config::{Config, EnvironmentChange, Invocation, ListenAddress, Mount, Owner, ProtocolKind};
+use crate::config::{
+    Config, EnvironmentChange, Invocation, ListenAddress, Mount, Owner, ProtocolKind, WorkerLimits,
+};
 
 fn config(lines: &str) -> Config {
     Machine::with_lines(lines).config(&[])
@@ -19,6 +21,11 @@ fn what_is_not_said_has_a_default() {
     assert_eq!(config.processes.workers, 1);
     assert!(config.processes.die_on_term);
     assert_eq!(config.processes.worker_reload_mercy, Duration::from_secs(60));
+    let limits = WorkerLimits {
+        least_lifetime: Duration::from_secs(10),
+        ..WorkerLimits::default()
+    };
+    assert_eq!(config.processes.worker_limits, limits);
     assert_eq!(config.application.threads, 1);
     assert!(!config.application.lazy);
     assert_eq!(config.application.autoreload, None);
@@ -28,6 +35,39 @@ fn what_is_not_said_has_a_default() {
     assert!(config.logging.requests);
     assert_eq!(config.logging.slow, None);
     assert_eq!(config.warnings, [""; 0]);
+}
+
+#[test]
+fn limits_of_workers_are_seconds_and_mebibytes() {
+    let config = config(
+        "max-requests = 1000\nmax-requests-delta = 50\nmax-worker-lifetime = 3600\nmax-worker-lifetime-delta = 60\n\
+         min-worker-lifetime = 20\nreload-on-rss = 200\nreload-on-as = 800\nevil-reload-on-rss = 300\n\
+         evil-reload-on-as = 900",
+    );
+    let limits = WorkerLimits {
+        requests: Some(1000),
+        requests_delta: 50,
+        lifetime: Some(Duration::from_secs(3600)),
+        lifetime_delta: Duration::from_secs(60),
+        least_lifetime: Duration::from_secs(20),
+        resident: Some(200 << 20),
+        address_space: Some(800 << 20),
+        deadly_resident: Some(300 << 20),
+        deadly_address_space: Some(900 << 20),
+    };
+    assert_eq!(config.processes.worker_limits, limits);
+}
+
+#[test]
+fn reload_mercy_is_the_workers_mercy_where_that_is_not_said() {
+    for (lines, seconds) in [
+        ("reload-mercy = 8", 8),
+        ("worker-reload-mercy = 9\nreload-mercy = 8", 9),
+        ("worker-reload-mercy = 9", 9),
+    ] {
+        let mercy = config(lines).processes.worker_reload_mercy;
+        assert_eq!(mercy, Duration::from_secs(seconds), "{lines}");
+    }
 }
 
 #[test]

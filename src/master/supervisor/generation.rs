@@ -25,6 +25,8 @@ pub(super) struct Generation {
     pub(super) progressed: Instant,
     /// Workers that died before they were ready, and molds that died before all were.
     pub(super) failures: u32,
+    /// A successor did not come up: nobody is replaced for wear before.
+    pub(super) no_wear_before: Instant,
 }
 
 /// How a generation takes over from the one before: the later one is the stronger wish.
@@ -107,6 +109,8 @@ pub(super) struct Successor {
 pub(super) enum Occasion {
     /// An operator wants new workers. Where one does not come up, the others are not replaced either.
     Renewal,
+    /// It has reached a limit. Where the new one does not come up, that is tried again later.
+    Wear,
 }
 
 /// A death that is not logged yet.
@@ -240,6 +244,7 @@ impl Generation {
             since: now,
             progressed: now,
             failures: 0,
+            no_wear_before: now,
         }
     }
 

@@ -150,6 +150,20 @@ pub(crate) enum Input {
         /// serving …`.
         work: String,
     },
+    /// A worker has reached a limit. Said again as long as it is so.
+    Worn {
+        /// Which.
+        pid: Pid,
+        /// `has served 1004 requests (max-requests = 1000)`.
+        reason: String,
+    },
+    /// A worker has reached a limit beyond which it must not live.
+    Deadly {
+        /// Which.
+        pid: Pid,
+        /// As with [`Input::Worn`].
+        reason: String,
+    },
     /// An operator's wish.
     Command(Command),
     /// Someone asks for a reload, and waits to hear how it went.

@@ -22,6 +22,7 @@ mod relief;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod wear;
 mod workers;
 
 use std::collections::VecDeque;
@@ -218,6 +219,8 @@ impl Supervisor {
                 reason,
             } => self.worker_failed(ticket, status, reason, now),
             Input::Exited { pid, ending, work } => self.exited(pid, ending, &work, now),
+            Input::Worn { pid, reason } => self.worn(pid, &reason, now),
+            Input::Deadly { pid, reason } => self.deadly(pid, &reason),
             Input::Command(command) => self.command(command, now),
             Input::ReloadFor(client) => self.reload_for(client, now),
             Input::Reread(result) => self.reread(result, now),

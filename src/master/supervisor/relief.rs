@@ -107,11 +107,11 @@ impl Supervisor {
             };
             self.send_away(sitter.pid, role, generation, Urge::Kill, HURRIED_MERCY, now);
         }
-        self.no_relief(number, &successor, reason);
+        self.no_relief(number, &successor, reason, now);
     }
 
     /// A successor died before it was ready.
-    pub(super) fn successor_died(&mut self, pid: Pid, ending: Ending) {
+    pub(super) fn successor_died(&mut self, pid: Pid, ending: Ending, now: Instant) {
         let seat = self.current.as_mut().and_then(|current| current.seat_of(pid));
         let dismissed = seat.and_then(|seat| {
             seat.dismiss_successor(|state| state.sitter().is_some_and(|sitter| sitter.pid == pid))
@@ -126,14 +126,19 @@ impl Supervisor {
             number,
             &successor,
             &format!("pid {pid} {ending} before it was ready"),
+            now,
         );
     }
 
-    fn no_relief(&mut self, number: usize, successor: &Successor, reason: &str) {
+    fn no_relief(&mut self, number: usize, successor: &Successor, reason: &str, now: Instant) {
         let what = match successor.occasion {
             Occasion::Renewal => {
                 self.current.iter_mut().for_each(Generation::cancel_renewals);
                 "the workers are not replaced"
+            }
+            Occasion::Wear => {
+                self.put_off_wear(now);
+                "a worker that has reached a limit is not replaced"
             }
         };
         self.log(

@@ -3,6 +3,7 @@
 
 mod answers;
 mod relief;
+mod wear;
 
 use std::collections::BTreeMap;
 
@@ -852,6 +853,16 @@ fn whatever_happens_a_server_that_served_goes_on_serving_and_ends_when_told_to()
                     } else {
                         Ok(())
                     };
+                }
+                3 if chance.one_in(3) && !world.alive.is_empty() => {
+                    let index = chance.below(world.alive.len());
+                    let pid = *world.alive.keys().nth(index).unwrap();
+                    let reason = "is worn".to_owned();
+                    let input = match chance.one_in(4) {
+                        true => Input::Deadly { pid, reason },
+                        false => Input::Worn { pid, reason },
+                    };
+                    world.supervisor.handle(input, world.now);
                 }
                 3 => world.now += Duration::from_millis(chance.below(3000) as u64),
                 4 => world.supervisor.handle(Input::ReloadFor(round), world.now),

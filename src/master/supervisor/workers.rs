@@ -152,7 +152,7 @@ impl Supervisor {
             return;
         };
         if seat.is_successor(pid) {
-            self.successor_died(pid, ending);
+            self.successor_died(pid, ending, now);
             return;
         }
         let was_serving = seat.is_serving();

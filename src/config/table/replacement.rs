@@ -1,0 +1,72 @@
+//! When a worker is replaced although it serves.
+
+use crate::config::definition::{Definition, Kind, Theme};
+
+const fn number(name: &'static str, most: u64, unit: &'static str, help: &'static str) -> Definition {
+    let kind = Kind::Number { least: 0, most, unit };
+    Definition::new(name, kind, Theme::Limits, help).default("0")
+}
+
+/// Seconds of a year: more is a mistake.
+const YEAR: u64 = 365 * 86_400;
+/// Mebibytes of 16 tebibytes.
+const MOST_MEGABYTES: u64 = 1 << 24;
+
+pub(super) const OPTIONS: &[Definition] = &[
+    number(
+        "max-requests",
+        u64::MAX,
+        "N",
+        "replace a worker after so many requests; 0 is never",
+    )
+    .short('R'),
+    number(
+        "max-requests-delta",
+        u64::MAX,
+        "N",
+        "add this to max-requests for worker 2, twice for worker 3, and so on",
+    ),
+    number(
+        "max-worker-lifetime",
+        YEAR,
+        "SECONDS",
+        "replace a worker after this time; 0 is never",
+    ),
+    number(
+        "max-worker-lifetime-delta",
+        YEAR,
+        "SECONDS",
+        "add this to max-worker-lifetime for worker 2, twice for worker 3, and so on",
+    ),
+    number(
+        "min-worker-lifetime",
+        YEAR,
+        "SECONDS",
+        "no worker is replaced sooner for max-requests, reload-on-rss or reload-on-as",
+    )
+    .default("10"),
+    number(
+        "reload-on-rss",
+        MOST_MEGABYTES,
+        "MB",
+        "replace a worker that has so much memory resident; 0 is never",
+    ),
+    number(
+        "reload-on-as",
+        MOST_MEGABYTES,
+        "MB",
+        "replace a worker whose address space is so large; 0 is never",
+    ),
+    number(
+        "evil-reload-on-rss",
+        MOST_MEGABYTES,
+        "MB",
+        "kill a worker that has so much memory resident, whatever it is doing; 0 is never",
+    ),
+    number(
+        "evil-reload-on-as",
+        MOST_MEGABYTES,
+        "MB",
+        "kill a worker whose address space is so large, whatever it is doing; 0 is never",
+    ),
+];
