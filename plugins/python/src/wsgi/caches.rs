@@ -157,33 +157,30 @@ fn never_empty(server_name: &[u8]) -> &[u8] {
     }
 }
 
-/// The connections that spoke last.
+/// The connections that spoke last, each by its place in the worker's table: those are used again, lowest first, so that
+/// open connections rarely share one here.
+#[derive(Default)]
 pub(super) struct Connections {
     places: Vec<Option<ConnectionTexts>>,
 }
 
 impl Connections {
-    const PLACES: usize = 128;
-
-    pub(super) fn new() -> Self {
-        Self {
-            places: (0..Self::PLACES).map(|_| None).collect(),
-        }
-    }
+    const PLACES: usize = 1024;
 
     pub(super) fn get(
         &mut self,
         py: Python<'_>,
         texts: &mut Texts,
-        connection: &Arc<ConnectionInfo>,
+        (slot, connection): (u32, &Arc<ConnectionInfo>),
     ) -> PyResult<&ConnectionTexts> {
-        let mut hasher = QuickHasher::default();
-        hasher.write_usize(Arc::as_ptr(connection) as usize);
-        let place = &mut self.places[hasher.finish() as usize % Self::PLACES];
-        let is_there = place
-            .as_ref()
-            .is_some_and(|there| Arc::ptr_eq(&there.connection, connection));
-        let there = place.take().filter(|_| is_there);
+        let index = slot as usize % Self::PLACES;
+        if index >= self.places.len() {
+            self.places.resize_with(index + 1, || None);
+        }
+        let place = &mut self.places[index];
+        let there = place
+            .take()
+            .filter(|there| Arc::ptr_eq(&there.connection, connection));
         let there = there.map_or_else(|| ConnectionTexts::new(py, texts, connection), Ok)?;
         Ok(place.insert(there))
     }
@@ -211,10 +208,6 @@ impl Hasher for QuickHasher {
         last[..rest.len()].copy_from_slice(rest);
         // The length tells `a` from `a\0`.
         self.mix(u64::from_le_bytes(last) ^ (bytes.len() as u64) << 56);
-    }
-
-    fn write_usize(&mut self, word: usize) {
-        self.mix(word as u64);
     }
 
     fn finish(&self) -> u64 {

@@ -1,7 +1,4 @@
 //! The environ: what a request says, as the dictionary of PEP 3333 and RFC 3875.
-//!
-//! Every request gets a copy of one template that already has all the keys which every request sets, so that the
-//! copy is one `memcpy` and the dictionary does not grow.
 
 use std::sync::Arc;
 
@@ -14,12 +11,15 @@ use super::caches::{Connections, FieldKey, FieldNames, Texts};
 use super::early_hints::{CurrentExchange, EarlyHints};
 use super::file_wrapper::FileWrapper;
 use super::input;
+use super::template::{Key, Template};
 use crate::{Settings, raw, uwsgi_module};
 
 /// What an environ is made from.
 pub(super) struct Facts<'a> {
     pub(super) request: &'a Request,
     pub(super) connection: &'a Arc<ConnectionInfo>,
+    /// The connection's place in the worker's table.
+    pub(super) slot: u32,
     /// As the application's place has it, which need not be the request's.
     pub(super) script_name: &'a [u8],
     pub(super) path_info: &'a [u8],
@@ -27,7 +27,7 @@ pub(super) struct Facts<'a> {
 
 /// Makes environs.
 pub(super) struct EnvironBuilder {
-    template: Py<PyDict>,
+    template: Template,
     names: FieldNames,
     texts: Texts,
     connections: Connections,
@@ -35,12 +35,16 @@ pub(super) struct EnvironBuilder {
 
 impl EnvironBuilder {
     pub(super) fn new(py: Python<'_>, settings: &Settings) -> PyResult<Self> {
-        Ok(Self {
-            template: template(py, settings)?.unbind(),
+        Ok(Self::from(py, Template::new(py, &constants(py, settings)?)?))
+    }
+
+    fn from(py: Python<'_>, template: Template) -> Self {
+        Self {
+            template,
             names: FieldNames::new(py),
             texts: Texts::new(),
-            connections: Connections::new(),
-        })
+            connections: Connections::default(),
+        }
     }
 
     /// Puts `wsgi.early_hints` into the environs.
@@ -52,18 +56,12 @@ impl EnvironBuilder {
         let Some(current) = current else { return Ok(()) };
         let callable = Bound::new(py, EarlyHints(current.clone()))?;
         self.template
-            .bind(py)
-            .set_item(intern!(py, "wsgi.early_hints"), callable)
+            .set(intern!(py, "wsgi.early_hints"), callable.into_any())
     }
 
     /// One that makes the same environs, with caches of its own.
     pub(super) fn copy(&self, py: Python<'_>) -> PyResult<Self> {
-        Ok(Self {
-            template: self.template.bind(py).copy()?.unbind(),
-            names: FieldNames::new(py),
-            texts: Texts::new(),
-            connections: Connections::new(),
-        })
+        Ok(Self::from(py, self.template.copy(py)?))
     }
 
     /// The environ of one request.
@@ -73,45 +71,69 @@ impl EnvironBuilder {
         facts: &Facts<'_>,
         body: Body,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let environ = self.template.bind(py).copy()?;
-        self.put_request_line(&environ, facts)?;
-        let is_https = is_https(facts);
-        if is_https {
-            environ.set_item(intern!(py, "wsgi.url_scheme"), intern!(py, "https"))?;
-        }
+        self.say_request_line(py, facts)?;
+        self.say_addresses(py, facts)?;
+        let environ = self.template.environ(py)?;
         self.put_variables(&environ, facts.request)?;
-        self.put_addresses(&environ, facts, is_https)?;
         self.put_fields(&environ, facts.request)?;
         put_body(&environ, facts.request.framing, body)?;
         Ok(environ)
     }
 
-    /// What differs from the template only.
-    fn put_request_line(&mut self, environ: &Bound<'_, PyDict>, facts: &Facts<'_>) -> PyResult<()> {
-        let py = environ.py();
-        let request = facts.request;
-        if request.method() != b"GET" {
-            let method = self.texts.get(py, request.method())?;
-            environ.set_item(intern!(py, "REQUEST_METHOD"), method)?;
+    fn say_request_line(&mut self, py: Python<'_>, facts: &Facts<'_>) -> PyResult<()> {
+        let (template, texts, request) = (&mut self.template, &mut self.texts, facts.request);
+        match request.method() {
+            b"GET" => template.say(Key::Method, intern!(py, "GET"))?,
+            method => template.say(Key::Method, &texts.get(py, method)?)?,
         }
-        if request.version != Version::Http11 {
-            let version = self.texts.get(py, request.version.as_str().as_bytes())?;
-            environ.set_item(intern!(py, "SERVER_PROTOCOL"), version)?;
+        match request.version {
+            Version::Http11 => template.say(Key::Protocol, intern!(py, "HTTP/1.1"))?,
+            version => template.say(Key::Protocol, &texts.get(py, version.as_str().as_bytes())?)?,
         }
-        if !facts.script_name.is_empty() {
-            environ.set_item(intern!(py, "SCRIPT_NAME"), self.texts.get(py, facts.script_name)?)?;
-        }
-        let query = request.get(request.query);
-        if !query.is_empty() {
-            environ.set_item(intern!(py, "QUERY_STRING"), raw::latin1(py, query)?)?;
-        }
-        let path = self.texts.get(py, facts.path_info)?;
-        environ.set_item(intern!(py, "PATH_INFO"), &path)?;
+        template.say(Key::ScriptName, &texts.get(py, facts.script_name)?)?;
+        // These two are rarely said again: they don't go through the cache of those that are.
+        template.say(Key::QueryString, &raw::latin1(py, request.get(request.query))?)?;
+        let path = texts.get(py, facts.path_info)?;
+        template.say(Key::PathInfo, &path)?;
         let target = match request.target() {
             target if target == facts.path_info => path,
             target => raw::latin1(py, target)?,
         };
-        environ.set_item(intern!(py, "REQUEST_URI"), target)
+        template.say(Key::RequestUri, &target)
+    }
+
+    fn say_addresses(&mut self, py: Python<'_>, facts: &Facts<'_>) -> PyResult<()> {
+        let (template, texts, request) = (&mut self.template, &mut self.texts, facts.request);
+        let own = self.connections.get(py, texts, (facts.slot, facts.connection))?;
+        let is_https = is_https(facts);
+        let scheme = match is_https {
+            true => intern!(py, "https"),
+            false => intern!(py, "http"),
+        };
+        template.say(Key::Scheme, scheme)?;
+
+        match request.get(request.server_name) {
+            b"" => template.say(Key::ServerName, own.server_name.bind(py))?,
+            name => template.say(Key::ServerName, &texts.get(py, name)?)?,
+        }
+        match (request.get(request.server_port), &own.server_port) {
+            (b"", Some(port)) => template.say(Key::ServerPort, port.bind(py))?,
+            // A unix socket has none, and PEP 3333 wants one.
+            (b"", None) if is_https => template.say(Key::ServerPort, intern!(py, "443"))?,
+            (b"", None) => template.say(Key::ServerPort, intern!(py, "80"))?,
+            (port, _) => template.say(Key::ServerPort, &texts.get(py, port)?)?,
+        }
+        // Whoever names the address names the port, or nobody does: a front's address beside the front's own port
+        // would name a client that does not exist.
+        let (addr, port) = (request.get(request.remote_addr), request.get(request.remote_port));
+        match addr {
+            b"" => template.say(Key::RemoteAddr, own.remote_addr.bind(py))?,
+            addr => template.say(Key::RemoteAddr, &texts.get(py, addr)?)?,
+        }
+        match (addr, port) {
+            (b"", b"") => template.say(Key::RemotePort, own.remote_port.bind(py)),
+            (_, port) => template.say(Key::RemotePort, &texts.get(py, port)?),
+        }
     }
 
     /// What a front says besides, `uwsgi_param` by `uwsgi_param`. Not the server's own keys: those are objects.
@@ -124,43 +146,6 @@ impl EnvironBuilder {
             environ.set_item(self.texts.get(py, name)?, self.texts.get(py, value)?)?;
         }
         Ok(())
-    }
-
-    fn put_addresses(
-        &mut self,
-        environ: &Bound<'_, PyDict>,
-        facts: &Facts<'_>,
-        is_https: bool,
-    ) -> PyResult<()> {
-        let py = environ.py();
-        let request = facts.request;
-        let own = self.connections.get(py, &mut self.texts, facts.connection)?;
-        let said = |bytes: &[u8]| (!bytes.is_empty()).then(|| raw::latin1(py, bytes)).transpose();
-
-        let server_name = said(request.get(request.server_name))?;
-        environ.set_item(
-            intern!(py, "SERVER_NAME"),
-            or_own(server_name.as_ref(), &own.server_name),
-        )?;
-        match (said(request.get(request.server_port))?, &own.server_port) {
-            (Some(port), _) => environ.set_item(intern!(py, "SERVER_PORT"), port)?,
-            (None, Some(port)) => environ.set_item(intern!(py, "SERVER_PORT"), port)?,
-            // A unix socket has none, and PEP 3333 wants one.
-            (None, None) if is_https => environ.set_item(intern!(py, "SERVER_PORT"), intern!(py, "443"))?,
-            (None, None) => environ.set_item(intern!(py, "SERVER_PORT"), intern!(py, "80"))?,
-        }
-        // Whoever names the address names the port, or nobody does: a front's address beside the front's own port
-        // would name a client that does not exist.
-        let remote_addr = said(request.get(request.remote_addr))?;
-        environ.set_item(
-            intern!(py, "REMOTE_ADDR"),
-            or_own(remote_addr.as_ref(), &own.remote_addr),
-        )?;
-        match (said(request.get(request.remote_port))?, remote_addr) {
-            (Some(port), _) => environ.set_item(intern!(py, "REMOTE_PORT"), port),
-            (None, Some(_)) => Ok(()),
-            (None, None) => environ.set_item(intern!(py, "REMOTE_PORT"), &own.remote_port),
-        }
     }
 
     fn put_fields(&mut self, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
@@ -198,10 +183,6 @@ fn joined<'py>(
     before.add(mark)?.add(value)
 }
 
-fn or_own<'a, 'py>(said: Option<&'a Bound<'py, PyString>>, own: &'a Py<PyString>) -> &'a Py<PyString> {
-    said.map_or(own, Bound::as_unbound)
-}
-
 /// Did the client use TLS? As far as a trusted front, or the listener itself, says so. `X-Forwarded-Proto` is a
 /// header that any client can send: a front that means it says so by `uwsgi_param`.
 fn is_https(facts: &Facts<'_>) -> bool {
@@ -228,25 +209,13 @@ fn put_body(environ: &Bound<'_, PyDict>, framing: BodyFraming, body: Body) -> Py
     }
 }
 
-/// What every environ has. Keys that every request sets are there with what most requests say.
-fn template<'py>(py: Python<'py>, settings: &Settings) -> PyResult<Bound<'py, PyDict>> {
+/// What every environ has, whatever the request says.
+fn constants<'py>(py: Python<'py>, settings: &Settings) -> PyResult<Bound<'py, PyDict>> {
     let environ = PyDict::new(py);
-    for (name, value) in [
-        ("REQUEST_METHOD", "GET"),
-        ("SCRIPT_NAME", ""),
-        ("PATH_INFO", ""),
-        ("QUERY_STRING", ""),
-        ("REQUEST_URI", ""),
-        ("SERVER_PROTOCOL", "HTTP/1.1"),
-        ("SERVER_NAME", ""),
-        ("SERVER_PORT", ""),
-        ("REMOTE_ADDR", ""),
-        ("REMOTE_PORT", ""),
-        ("SERVER_SOFTWARE", concat!("uwrs/", env!("CARGO_PKG_VERSION"))),
-        ("wsgi.url_scheme", "http"),
-    ] {
-        environ.set_item(PyString::intern(py, name), PyString::intern(py, value))?;
-    }
+    environ.set_item(
+        intern!(py, "SERVER_SOFTWARE"),
+        concat!("uwrs/", env!("CARGO_PKG_VERSION")),
+    )?;
     environ.set_item(intern!(py, "wsgi.version"), (1, 0))?;
     environ.set_item(intern!(py, "wsgi.input"), input::empty(py)?)?;
     environ.set_item(intern!(py, "wsgi.input_terminated"), true)?;

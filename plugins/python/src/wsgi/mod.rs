@@ -15,6 +15,7 @@ mod input;
 mod response;
 mod start_response;
 mod stream;
+mod template;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -89,6 +90,7 @@ impl WsgiGateway {
         let facts = Facts {
             request: &request,
             connection: &connection,
+            slot: responder.id().slot,
             script_name,
             path_info,
         };

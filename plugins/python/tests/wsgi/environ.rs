@@ -258,6 +258,20 @@ fn what_one_request_does_to_it_the_next_one_does_not_see() {
 }
 
 #[test]
+fn what_the_last_request_said_is_not_said_of_the_next() {
+    support::with_server(settings, |server| {
+        let before = Ask::get("/environ").send(server).text();
+        let mut other = Ask::new("PUT", "/environ/a?b=c").version(Version::Http10);
+        other.connection.tls = true;
+        other.request.remote_addr = other.request.text.push(b"203.0.113.1");
+        other.request.server_name = other.request.text.push(b"front.example");
+        other.request.server_port = other.request.text.push(b"443");
+        assert_ne!(other.send(server).text(), before);
+        assert_eq!(Ask::get("/environ").send(server).text(), before);
+    });
+}
+
+#[test]
 fn names_and_values_without_end_do_not_confuse_the_caches() {
     support::with_server(settings, |server| {
         for round in 0..3000 {
