@@ -39,8 +39,8 @@ impl Payload {
     }
 
     /// Makes room for `count` bytes, the first of `left` which end the message if they are its `last`. The memory that
-    /// a message takes is never more than twice of what has come of it, and where it is one frame's, exactly as long
-    /// as the message.
+    /// a message takes is never more than four times of what has come of it, and where it is one frame's, exactly as
+    /// long as the message. (Twice would copy a message of 1 MiB once more on its way.)
     pub(crate) fn reserve(&mut self, count: usize, left: u64, last: bool) {
         let have = self.bytes.len();
         if self.bytes.capacity() - have >= count {
@@ -48,7 +48,7 @@ impl Payload {
         }
         if last {
             let left = usize::try_from(left).unwrap_or(usize::MAX);
-            self.bytes.reserve_exact(left.min(count.max(have)));
+            self.bytes.reserve_exact(left.min(count.max(3 * have)));
         } else {
             self.bytes.reserve(count);
         }
@@ -82,7 +82,7 @@ impl Payload {
     ) -> Result<bool, Violation> {
         let start = self.bytes.len();
         // One byte more than allowed shows that there are more.
-        let count = count.min(self.limit - start + 1);
+        let count = count.min((self.limit - start).saturating_add(1));
         self.bytes.resize(start + count, 0);
         let end = start + write(&mut self.bytes[start..]);
         self.bytes.truncate(end.min(self.limit));

@@ -44,8 +44,8 @@ pub enum State {
     Open,
     /// We have sent a close frame and wait for the peer's; messages that still come are dropped.
     Closing,
-    /// Nothing more is sent, whatever comes is dropped: once the output is written, the connection is to be closed
-    /// (RFC 6455 §7.1.1: by the server, first).
+    /// Nothing more is sent, whatever comes is dropped: once the output is written, the connection is to be closed (RFC
+    /// 6455 §7.1.1: by the server, first), lingering, so that a reset does not take the last frame away.
     Closed,
 }
 

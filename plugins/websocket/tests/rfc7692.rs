@@ -356,6 +356,16 @@ fn a_bomb_is_not_inflated_past_the_limit() {
 }
 
 #[test]
+fn without_a_limit_a_message_is_inflated_whole() {
+    let settings = Settings {
+        message_bytes: usize::MAX,
+        ..settings()
+    };
+    let (mut socket, _) = connect_with(OFFER, settings);
+    assert_eq!(texts(&drive(&mut socket, [&frame(0xc1, HELLO)[..]])), ["Hello"]);
+}
+
+#[test]
 fn compressed_data_that_are_none_fail_the_connection() {
     // A reserved kind of block; a distance to before the beginning; a stored block whose length is not its complement.
     for payload in [
