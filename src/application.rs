@@ -4,12 +4,13 @@ use uwrs_api::{LoadError, Runtime};
 use uwrs_python::{AppSpec, AppTarget, Settings};
 
 use crate::config::{ApplicationConfig, Config};
+use crate::sys::Pid;
 
 /// Starts the interpreter in this process. The working directory is `chdir` already.
 ///
 /// # Errors
 /// The interpreter can't start in `home`.
-pub fn start_runtime(config: &Config) -> Result<Box<dyn Runtime>, LoadError> {
+pub fn start_runtime(config: &Config, master: Option<Pid>) -> Result<Box<dyn Runtime>, LoadError> {
     let application = &config.application;
     uwrs_python::start(Settings {
         home: application.home.clone(),
@@ -24,6 +25,7 @@ pub fn start_runtime(config: &Config) -> Result<Box<dyn Runtime>, LoadError> {
         multithread: application.threads > 1,
         chdir2: application.chdir2.clone(),
         workers: config.processes.workers,
+        master,
         ..Settings::default()
     })
 }

@@ -4,10 +4,11 @@
 use uwrs_api::{Gateway, LoadError, Runtime};
 
 use crate::config::Config;
+use crate::sys::Pid;
 use crate::worker::{Departure, Seat};
 
-/// Starts an interpreter, without loading applications.
-pub type StartRuntime = fn(&Config) -> Result<Box<dyn Runtime>, LoadError>;
+/// Starts an interpreter, without loading applications. The process id is the master's, where there is one.
+pub type StartRuntime = fn(&Config, Option<Pid>) -> Result<Box<dyn Runtime>, LoadError>;
 
 /// Serves until told to leave: a worker's life.
 pub type Serve = fn(Seat, Box<dyn Gateway>, &dyn Runtime) -> Departure;

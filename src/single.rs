@@ -119,7 +119,7 @@ impl<'a> Single<'a> {
 
     fn load(&self, config: &Config) -> Result<Loaded, Failure> {
         mold::enter_environment(config)?;
-        let started = (self.prepared.program.start_runtime)(config);
+        let started = (self.prepared.program.start_runtime)(config, None);
         let mut runtime = started.map_err(|error| Failure::log(&error, 1))?;
         log::info!("{}", runtime.describe());
         mold::load_application(&mut *runtime, config, !config.application.need_app)?;

@@ -106,7 +106,8 @@ impl Mold {
 
     fn load(&self) -> Result<Box<dyn Runtime>, Failure> {
         enter_environment(&self.config)?;
-        let mut runtime = (self.start_runtime)(&self.config).map_err(|error| Failure::log(&error, 1))?;
+        let mut runtime =
+            (self.start_runtime)(&self.config, Some(self.master)).map_err(|error| Failure::log(&error, 1))?;
         log::info!("{}", runtime.describe());
         if !self.config.application.lazy {
             load_application(&mut *runtime, &self.config, self.tolerant)?;
@@ -352,7 +353,7 @@ pub(crate) fn enter_environment(config: &Config) -> Result<(), Failure> {
 /// `false` where the application cannot be loaded.
 pub fn check_application(config: &Config, start_runtime: StartRuntime) -> bool {
     let checked = enter_environment(config).and_then(|()| {
-        let mut runtime = start_runtime(config).map_err(|error| Failure::log(&error, 1))?;
+        let mut runtime = start_runtime(config, None).map_err(|error| Failure::log(&error, 1))?;
         let loaded = load_application(&mut *runtime, config, false);
         runtime.leave();
         loaded

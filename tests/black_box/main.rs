@@ -16,6 +16,7 @@ mod deadlines;
 mod examples;
 mod fifo;
 mod files;
+mod fork;
 mod frameworks;
 mod http;
 mod limits;

@@ -218,7 +218,7 @@ struct Fake {
     app: PathBuf,
 }
 
-fn start_runtime(config: &Config) -> Result<Box<dyn Runtime>, LoadError> {
+fn start_runtime(config: &Config, _master: Option<sys::Pid>) -> Result<Box<dyn Runtime>, LoadError> {
     let app = config.application.module.clone().unwrap_or_default().into();
     Ok(Box::new(Fake { app }))
 }

@@ -10,6 +10,7 @@
 
 mod failure;
 mod home;
+mod inheritance;
 mod interpreter;
 mod loader;
 mod mounts;

@@ -10,10 +10,14 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use uwrs_api::{ForkStage, Gateway, LoadError, LoadedApp, Runtime, WorkerFacts};
 
+use crate::inheritance::{Found, Inheritance};
 use crate::loader::{self, Application};
 use crate::mounts::Mounts;
 use crate::wsgi::WsgiGateway;
 use crate::{Settings, failure, interpreter, raw, uwsgi_module};
+
+/// What to do with what does not survive a fork.
+const WAY_OUT: &str = "start it in uwsgi.post_fork_hook, or set lazy-apps = true";
 
 /// Python, started.
 pub(crate) struct PythonRuntime {
@@ -22,7 +26,8 @@ pub(crate) struct PythonRuntime {
     /// Made before the first fork, for each worker to take its copy.
     gateway: Option<WsgiGateway>,
     is_forking: bool,
-    has_warned_of_threads: bool,
+    /// What there was before the application was loaded; `None` once it was told what has come since.
+    before: Option<Inheritance>,
 }
 
 impl PythonRuntime {
@@ -40,7 +45,7 @@ impl PythonRuntime {
             applications: Vec::new(),
             gateway: None,
             is_forking: false,
-            has_warned_of_threads: false,
+            before: None,
         })
     }
 
@@ -61,20 +66,40 @@ impl PythonRuntime {
         WsgiGateway::new(py, mounts, &self.settings)
     }
 
-    fn warn_of_threads(&mut self, py: Python<'_>) {
-        if self.has_warned_of_threads {
-            return;
-        }
+    /// Tells, once, of what workers inherit and can't use.
+    fn warn_of_inheritance(&mut self, py: Python<'_>) {
+        let Some(before) = self.before.take() else { return };
+        let Found {
+            connections,
+            event_loops,
+            threads,
+        } = before.compare();
         let names = other_threads(py).unwrap_or_default();
-        if names.is_empty() {
-            return;
+        let mut told = names.clone();
+        match threads.saturating_sub(names.len()) {
+            0 => {}
+            1 => told.push("one of an extension module".to_owned()),
+            more => told.push(format!("{more} of extension modules")),
         }
-        self.has_warned_of_threads = true;
-        log::warn!(
-            "threads that were started while the application was loaded do not live on in the workers: {}; \
-             start them in uwsgi.post_fork_hook, or set lazy-apps = true",
-            names.join(", ")
-        );
+        if !told.is_empty() {
+            log::warn!(
+                "threads that were started while the application was loaded do not live on in the workers: {}; {WAY_OUT}",
+                told.join(", ")
+            );
+        }
+        if !connections.is_empty() {
+            log::warn!(
+                "connections that were made while the application was loaded are shared by all workers, whose words get \
+                 mixed up on them unless they open their own: {}; {WAY_OUT}",
+                connections.join(", ")
+            );
+        }
+        if event_loops > 0 {
+            log::warn!(
+                "an event loop (epoll) that was made while the application was loaded is shared by all workers, which take \
+                 events from one another; {WAY_OUT}"
+            );
+        }
     }
 }
 
@@ -86,6 +111,7 @@ impl Runtime for PythonRuntime {
     }
 
     fn load(&mut self) -> Result<Vec<LoadedApp>, LoadError> {
+        self.before = Some(Inheritance::take_stock());
         let applications = self.attached(|py, runtime| {
             // What `freeze` made before knows nothing of what is loaded now (lazy-apps).
             runtime.gateway = None;
@@ -120,7 +146,7 @@ impl Runtime for PythonRuntime {
             ForkStage::Before => {
                 self.is_forking = true;
                 self.attached(|py, runtime| {
-                    runtime.warn_of_threads(py);
+                    runtime.warn_of_inheritance(py);
                     // What the streams hold back would come out of every child once more.
                     interpreter::flush_streams(py);
                 });
