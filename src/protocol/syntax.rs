@@ -86,10 +86,18 @@ pub(super) enum NumberError {
     Overflow,
 }
 
+/// So many digits fit into 64 bits whatever they are.
+const NEVER_OVERFLOWS: usize = 19;
+
 /// A decimal number of digits alone: no sign, no blanks, no list.
 pub(super) fn number(digits: &[u8]) -> Result<u64, NumberError> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(NumberError::Malformed);
+    }
+    if digits.len() <= NEVER_OVERFLOWS {
+        return Ok(digits
+            .iter()
+            .fold(0, |value, digit| value * 10 + u64::from(digit - b'0')));
     }
     digits
         .iter()

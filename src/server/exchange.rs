@@ -38,7 +38,7 @@ impl Record {
     /// Notes the answer's head.
     pub(crate) fn answered(&mut self, head: &ResponseHead) {
         self.status = head.status;
-        self.header_count = head.fields.len();
+        self.header_count = head.field_count();
         self.header_bytes = head.field_bytes();
     }
 }

@@ -21,7 +21,7 @@ pub use exchange::{Body, ConnectionInfo, Exchange, ExchangeId, InterimSender, Pe
 pub use file::FilePart;
 pub use gateway::{Appetite, BodyMode, Gateway, Heard};
 pub use protocol::{Event, Inbound, Outbound, Protocol, ProtocolState, Refusal, Segment};
-pub use reply::{BodyLength, BodySource, Pull, Reply, ReplyBody, ResponseHead};
+pub use reply::{BodyLength, BodySource, FieldLine, Pull, Reply, ReplyBody, ResponseHead};
 pub use request::{BodyFraming, Request, Version};
 pub use runtime::{ForkStage, LoadError, LoadedApp, Runtime, WorkerFacts};
 pub use text::{Span, Text};

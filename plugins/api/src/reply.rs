@@ -18,7 +18,31 @@ pub struct ResponseHead {
     pub reason: Span,
     /// Fields in order, names as the application wrote them. `Connection`, `Transfer-Encoding`, `Keep-Alive`
     /// and other hop-by-hop fields are the protocol's business: it leaves them out.
-    pub fields: Vec<(Span, Span)>,
+    fields: Vec<Field>,
+}
+
+/// Where a field lies in the text: as the line that HTTP/1 sends, `name: value` and a line end.
+#[derive(Clone, Copy, Debug)]
+struct Field {
+    line: Span,
+    /// Bytes.
+    name: u32,
+}
+
+impl Field {
+    const MARK: &[u8] = b": ";
+    const END: &[u8] = b"\r\n";
+}
+
+/// A field of a [`ResponseHead`].
+#[derive(Clone, Copy, Debug)]
+pub struct FieldLine<'a> {
+    /// As the application wrote it.
+    pub name: &'a [u8],
+    /// As the application wrote it.
+    pub value: &'a [u8],
+    /// `name: value` and CRLF.
+    pub line: &'a [u8],
 }
 
 impl ResponseHead {
@@ -30,17 +54,40 @@ impl ResponseHead {
         }
     }
 
-    /// Adds a field.
-    pub fn push(&mut self, name: &[u8], value: &[u8]) {
-        let pair = (self.text.push(name), self.text.push(value));
-        self.fields.push(pair);
+    /// A head without fields that has room for so many.
+    pub fn with_capacity(fields: usize) -> Self {
+        Self {
+            text: Text::with_capacity(64 + 32 * fields),
+            fields: Vec::with_capacity(fields),
+            ..Self::default()
+        }
     }
 
-    /// The fields in order.
+    /// Adds a field.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        let line = self.text.push_all([name, Field::MARK, value, Field::END]);
+        let name = name.len() as u32;
+        self.fields.push(Field { line, name });
+    }
+
+    /// The fields in order: names and values.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.fields
-            .iter()
-            .map(|&(name, value)| (self.text.get(name), self.text.get(value)))
+        self.lines().map(|field| (field.name, field.value))
+    }
+
+    /// The fields in order, as lines too.
+    pub fn lines(&self) -> impl Iterator<Item = FieldLine<'_>> {
+        self.fields.iter().filter_map(|field| {
+            let line = self.text.get(field.line);
+            let (name, rest) = line.split_at_checked(field.name as usize)?;
+            let value = rest.get(Field::MARK.len()..rest.len() - Field::END.len())?;
+            Some(FieldLine { name, value, line })
+        })
+    }
+
+    /// How many fields there are.
+    pub fn field_count(&self) -> usize {
+        self.fields.len()
     }
 
     /// The reason phrase as given; may be empty.
@@ -48,12 +95,9 @@ impl ResponseHead {
         self.text.get(self.reason)
     }
 
-    /// Bytes of all names and values, for the access log.
+    /// Bytes of all names and values, for the access log: as HTTP/1 would send them.
     pub fn field_bytes(&self) -> usize {
-        self.fields
-            .iter()
-            .map(|(name, value)| name.len() + value.len() + 4)
-            .sum()
+        self.fields.iter().map(|field| field.line.len()).sum()
     }
 }
 

@@ -72,6 +72,16 @@ impl Text {
         Span::new(start, self.0.len())
     }
 
+    /// Appends `parts`, one after the other, and says where all of them lie.
+    pub fn push_all<const N: usize>(&mut self, parts: [&[u8]; N]) -> Span {
+        let start = self.0.len();
+        self.0.reserve(parts.iter().map(|part| part.len()).sum());
+        for part in parts {
+            self.0.extend_from_slice(part);
+        }
+        Span::new(start, self.0.len())
+    }
+
     /// Appends what `write` writes and says where it lies.
     pub fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Span {
         let start = self.0.len();

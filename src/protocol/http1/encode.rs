@@ -30,7 +30,7 @@ pub(super) fn put_head(
     date: &[u8],
     buffer: &mut Vec<u8>,
 ) -> Written {
-    buffer.reserve(OWN_BYTES + head.text.len() + 4 * head.fields.len());
+    buffer.reserve(OWN_BYTES + head.text.len());
     answer::put_status_line(VERSION, head, buffer);
     let told = answer::put_fields(head, buffer);
     if !told.server {

@@ -179,7 +179,7 @@ impl Protocol for Uwsgi {
             return;
         };
         output.put_with(|buffer| {
-            buffer.reserve(64 + head.text.len() + 4 * head.fields.len());
+            buffer.reserve(64 + head.text.len());
             answer::put_status_line(terms.version.as_str(), head, buffer);
             let told = answer::put_fields(head, buffer);
             // Never in chunks: nginx would pass them on as data.

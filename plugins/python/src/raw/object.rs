@@ -4,7 +4,6 @@ use std::ffi::c_char;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::string::PyStringData;
 use pyo3::types::{PyDict, PyString};
 
 /// The `str` whose code points are these bytes: PEP 3333's native strings.
@@ -22,12 +21,21 @@ pub(crate) fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, 
 }
 
 /// The bytes of a native string; `None` where a code point is above 255.
+#[inline]
 pub(crate) fn latin1_bytes<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Option<&'a [u8]>> {
-    // SAFETY: reads the string's own representation, which never changes once it is made; the layout is the one
-    // that pyo3 tests on the platforms that this crate is built for.
-    match unsafe { text.data() }? {
-        PyStringData::Ucs1(bytes) => Ok(Some(bytes)),
-        PyStringData::Ucs2(_) | PyStringData::Ucs4(_) => Ok(None),
+    let object = text.as_ptr();
+    // SAFETY: reads the string's own representation, which never changes once it is ready: one byte for each of `length`
+    // code points, where the kind says so. It lives as long as the string, which is borrowed.
+    unsafe {
+        if ffi::PyUnicode_READY(object) != 0 {
+            return Err(PyErr::fetch(text.py()));
+        }
+        if ffi::PyUnicode_KIND(object) != ffi::PyUnicode_1BYTE_KIND {
+            return Ok(None);
+        }
+        let length = ffi::PyUnicode_GET_LENGTH(object) as usize;
+        let bytes = ffi::PyUnicode_1BYTE_DATA(object);
+        Ok(Some(std::slice::from_raw_parts(bytes, length)))
     }
 }
 

@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError, PyValueErr
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
-use uwrs_api::{ResponseHead, Text};
+use uwrs_api::ResponseHead;
 
 use super::answer::{Answer, Misstep, StartedHead};
 use crate::raw;
@@ -161,12 +161,7 @@ fn head(status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<Start
     let Ok(headers) = headers.cast::<PyList>() else {
         return Err(wrong_type("start_response: headers", "a list", headers));
     };
-    let mut head = ResponseHead {
-        // The usual dozen fields fit; more make it grow.
-        text: Text::with_capacity(64 + 32 * headers.len()),
-        fields: Vec::with_capacity(headers.len() + 1),
-        ..ResponseHead::default()
-    };
+    let mut head = ResponseHead::with_capacity(headers.len() + 1);
     let reason;
     (head.status, reason) = parse_status(status)?;
     head.reason = head.text.push(reason);
@@ -185,42 +180,42 @@ pub(super) fn put_field(
     let Ok(pair) = field.cast::<PyTuple>() else {
         return Err(wrong_type("start_response: a header", "a tuple", field));
     };
-    if pair.len() != 2 {
+    let [name, value] = pair.as_slice() else {
         return Err(PyValueError::new_err(format!(
             "start_response: a header must be a tuple of name and value, not of {} items",
             pair.len()
         )));
-    }
-    let (name, value) = (pair.get_borrowed_item(0)?, pair.get_borrowed_item(1)?);
+    };
     let Ok(name) = name.cast::<PyString>() else {
-        return Err(wrong_type("start_response: a header's name", "a str", &name));
+        return Err(wrong_type("start_response: a header's name", "a str", name));
     };
     let Ok(value) = value.cast::<PyString>() else {
-        return Err(wrong_type("start_response: a header's value", "a str", &value));
+        return Err(wrong_type("start_response: a header's value", "a str", value));
     };
-    let name_bytes = raw::latin1_bytes(&name)?.unwrap_or_default();
-    if name_bytes.is_empty() || !name_bytes.iter().all(|&byte| is_token(byte)) {
+    let name_bytes = raw::latin1_bytes(name)?.unwrap_or_default();
+    if name_bytes.is_empty() || !name_bytes.iter().fold(true, |good, &byte| good & is_token(byte)) {
         return Err(PyValueError::new_err(format!(
             "start_response: not the name of a header: {}",
             name.repr()?
         )));
     }
-    let value_bytes = match raw::latin1_bytes(&value)? {
+    let value_bytes = match raw::latin1_bytes(value)? {
         Some(bytes) if is_text(bytes) => bytes,
         Some(_) => {
             return Err(bad_value(
-                &name,
-                &value,
+                name,
+                value,
                 "a control character such as CR, LF or NUL",
             ));
         }
-        None => return Err(bad_value(&name, &value, "a character that latin-1 has not")),
+        None => return Err(bad_value(name, value, "a character that latin-1 has not")),
     };
-    if name_bytes.eq_ignore_ascii_case(b"content-length") {
+    // The length first: it rules out nearly all others.
+    if name_bytes.len() == b"content-length".len() && name_bytes.eq_ignore_ascii_case(b"content-length") {
         let length =
             parse_length(value_bytes).filter(|length| content_length.is_none_or(|before| before == *length));
         if length.is_none() {
-            return Err(bad_value(&name, &value, "not one number of bytes"));
+            return Err(bad_value(name, value, "not one number of bytes"));
         }
         *content_length = length;
     }
@@ -274,10 +269,13 @@ fn parse_status<'a>(status: &'a Bound<'_, PyString>) -> PyResult<(u16, &'a [u8])
 
 fn parse_length(value: &[u8]) -> Option<u64> {
     let digits = value.trim_ascii();
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+    if digits.is_empty() {
         return None;
     }
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    digits.iter().try_fold(0_u64, |length, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        length.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 /// May these stand in a field's value or a reason: no control characters but a tab (RFC 9110 §5.5)? No early exit: the
