@@ -85,7 +85,7 @@ impl Payload {
         let count = count.min((self.limit - start).saturating_add(1));
         self.bytes.resize(start + count, 0);
         let end = start + write(&mut self.bytes[start..]);
-        self.bytes.truncate(end.min(self.limit));
+        self.bytes.truncate(end);
         self.check_from(start)?;
         if end > self.limit {
             return Err(Violation::too_big("a message longer than allowed"));

@@ -481,6 +481,24 @@ fn a_frame_longer_than_allowed_fails_the_connection() {
 }
 
 #[test]
+fn what_is_dropped_while_we_close_may_be_of_any_length() {
+    let settings = Settings {
+        message_bytes: 100,
+        frame_bytes: Some(100),
+        ..Settings::default()
+    };
+    let (mut socket, mut output) = (connect(settings), Outbound::default());
+    socket
+        .close(CloseCode::NORMAL, "", Instant::now(), &mut output)
+        .unwrap();
+    let late = [frame(0x02, &[0; 101]), frame(0x80, &[0; 101]), frame(0x88, b"")].concat();
+    assert_eq!(
+        messages(drive(&mut socket, [&late[..]])),
+        [('c', b"1005".to_vec())]
+    );
+}
+
+#[test]
 fn memory_follows_what_has_come_not_what_was_announced() {
     let mut socket = socket();
     let whole = frame(0x82, &vec![7; 1 << 20]);
