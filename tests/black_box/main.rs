@@ -10,6 +10,7 @@
     reason = "a test that is surprised should stop and say where"
 )]
 
+mod answers;
 mod command_line;
 mod crash;
 mod deadlines;
@@ -22,9 +23,11 @@ mod http;
 mod limits;
 mod logs;
 mod nginx;
+mod pep3333;
 mod privileges;
 mod reload;
 mod signals;
+mod soak;
 mod support;
 mod threads;
 mod touch;

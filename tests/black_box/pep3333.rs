@@ -1,0 +1,259 @@
+//! PEP 3333 over real connections: both protocols, one thread and several. What a gateway does by itself is tested in
+//! `plugins/python/tests/wsgi`.
+
+use crate::support::{Connection, HTTP, Running, Server, TOOLBOX, packet, soon};
+
+/// A server for both protocols with the toolbox, after whose end these lines come.
+fn serving(lines: &str, threads: usize) -> Running {
+    let ini = format!("{HTTP}socket = %duwsgi.sock\nthreads = {threads}\n");
+    let app = format!("{TOOLBOX}\n{lines}");
+    Server::new().app(&app).ini(&ini).start()
+}
+
+/// Asks over a connection of its own, by HTTP or by uwsgi.
+fn ask(server: &Running, protocol: &str, method: &str, target: &str, body: &[u8]) -> Connection {
+    let length = body.len().to_string();
+    let mut connection;
+    if protocol == "http" {
+        connection = server.connect();
+        connection.send(format!(
+            "{method} {target} HTTP/1.1\r\nHost: x\r\nContent-Type: text/x\r\nContent-Length: {length}\r\n\r\n"
+        ));
+    } else {
+        connection = server.connect_unix("uwsgi.sock");
+        let more = [("CONTENT_TYPE", "text/x"), ("CONTENT_LENGTH", &length)];
+        connection.send(packet::request(method, target, &more));
+    }
+    connection.send(body);
+    connection
+}
+
+/// Every protocol with every number of threads.
+fn everywhere(lines: &str, check: impl Fn(&Running, &str)) {
+    for threads in [1, 3] {
+        let server = serving(lines, threads);
+        for protocol in ["http", "uwsgi"] {
+            check(&server, protocol);
+        }
+    }
+}
+
+#[test]
+fn the_validator_of_the_standard_library_has_nothing_to_say() {
+    let lines = "\
+from wsgiref.validate import validator
+
+def file(environ, start_response, rest):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return environ['wsgi.file_wrapper'](open(__file__, 'rb'))
+
+def lines(environ, start_response, rest):
+    stream = environ['wsgi.input']
+    found = [stream.readline(), stream.readlines(1), stream.read(3), list(stream)]
+    return answer(start_response, repr(found).encode())
+
+def failing(environ, start_response, rest):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    try:
+        raise ValueError
+    except ValueError:
+        start_response('503 Later', [('Content-Type', 'text/plain')], sys.exc_info())
+    return [b'sorry']
+
+TOOLS.update(file=file, lines=lines, failing=failing)
+application = validator(application)
+";
+    everywhere(lines, |server, protocol| {
+        for (method, target, body, status, expected) in [
+            ("GET", "/", "", 200, Some("hello\n")),
+            ("GET", "/environ/a%20b?c=%20d", "", 200, None),
+            ("GET", "/stream/5/10", "", 200, Some(&"s".repeat(50)[..])),
+            ("GET", "/write", "", 200, Some("written, returned\n")),
+            ("GET", "/headers?X-A=1&X-A=2", "", 200, Some("headers\n")),
+            ("GET", "/failing", "", 503, Some("sorry")),
+            ("GET", "/nowhere", "", 404, None),
+            ("GET", "/file", "", 200, None),
+            ("HEAD", "/", "", 200, None),
+            ("POST", "/digest", "body", 200, None),
+            (
+                "POST",
+                "/lines",
+                "one\ntwo\nthree\nfour\n",
+                200,
+                Some(r"[b'one\n', [b'two\n'], b'thr', [b'ee\n', b'four\n']]"),
+            ),
+            ("PUT", "/ignore-body", "body", 200, Some("not read\n")),
+            ("OPTIONS", "/", "", 200, Some("hello\n")),
+        ] {
+            let mut connection = ask(server, protocol, method, target, body.as_bytes());
+            if method == "HEAD" {
+                assert_eq!(connection.head().unwrap().status, status);
+                continue;
+            }
+            let response = connection.response();
+            assert_eq!(response.status, status, "{protocol} {target}\n{}", server.log());
+            if let Some(expected) = expected {
+                assert_eq!(response.text(), expected, "{protocol} {target}");
+            }
+        }
+        let log = server.log();
+        for complaint in ["Assertion", "without being closed", "WSGIWarning", "Traceback"] {
+            assert!(!log.contains(complaint), "{log}");
+        }
+    });
+}
+
+#[test]
+fn close_is_called_once_however_an_answer_ends() {
+    let lines = "\
+class Told:
+    def __init__(self, pieces):
+        self.pieces = iter(pieces)
+    def __iter__(self):
+        return self
+    def __next__(self):
+        piece = next(self.pieces)
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
+    def close(self):
+        print('closed', flush=True)
+
+def told(environ, start_response, rest):
+    pieces = {
+        'whole': [b'one', b'two'],
+        'none': [],
+        'raises': [ValueError('at once')],
+        'raises-late': [b'one', ValueError('late')],
+        'text': [b'one', 'text'],
+        'endless': (b'x' * 65536 for _ in iter(int, 1)),
+    }[rest]
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return Told(pieces)
+
+TOOLS['told'] = told
+";
+    everywhere(lines, |server, protocol| {
+        for kind in ["whole", "none", "raises", "raises-late", "text", "endless"] {
+            let before = server.count_log("closed");
+            let mut connection = ask(server, protocol, "GET", &format!("/told/{kind}"), b"");
+            let expected = if kind == "raises" { 500 } else { 200 };
+            assert_eq!(connection.head().unwrap().status, expected, "{protocol} {kind}");
+            if kind != "endless" {
+                connection.half_close();
+                connection.rest_until_cut();
+            }
+            drop(connection);
+            soon("it is closed", || server.count_log("closed") > before);
+            assert_eq!(
+                ask(server, protocol, "GET", "/", b"").response().text(),
+                "hello\n"
+            );
+            assert_eq!(server.count_log("closed"), before + 1, "{protocol} {kind}");
+        }
+    });
+}
+
+#[test]
+fn what_exceeds_a_content_length_does_not_reach_the_next_answer() {
+    let lines = "\
+def long(environ, start_response, rest):
+    start_response('200 OK', [('Content-Type', 'text/plain'), ('Content-Length', '4')])
+    return {'list': [b'long answer'], 'pieces': iter([b'lo', b'ng ', b'answer'])}[rest]
+TOOLS['long'] = long
+";
+    everywhere(lines, |server, protocol| {
+        for kind in ["list", "pieces"] {
+            let mut connection = ask(server, protocol, "GET", &format!("/long/{kind}"), b"");
+            assert_eq!(connection.response().text(), "long");
+            // The next request is answered on a connection that is in step, or not at all.
+            let next = connection
+                .try_send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                .and_then(|()| connection.try_response());
+            if let Ok(next) = next {
+                assert_eq!((next.status, next.text()), (200, "hello\n"), "{protocol} {kind}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_falls_short_of_a_content_length_leaves_no_client_waiting() {
+    everywhere("", |server, protocol| {
+        let mut connection = ask(server, protocol, "GET", "/short", b"");
+        assert_eq!(connection.head().unwrap().status, 200);
+        assert_eq!(connection.rest_until_cut(), b"short");
+        server.wait_for_log(&["/short", "bytes short of its Content-Length"]);
+    });
+}
+
+#[test]
+fn a_body_that_is_not_read_is_not_the_next_request() {
+    for threads in [1, 3] {
+        let server = serving("", threads);
+        let mut connection = server.connect();
+        for size in [1, 100_000, 3_000_000] {
+            let body = b"GET /fail HTTP/1.1\r\n\r\n".repeat(size / 20 + 1);
+            assert_eq!(connection.post("/ignore-body", &body).text(), "not read\n");
+            assert_eq!(connection.get("/").text(), "hello\n");
+        }
+    }
+}
+
+#[test]
+fn bytes_are_latin_1_both_ways() {
+    let lines = "\
+def latin(environ, start_response, rest):
+    assert rest == '\\xe9', ascii(rest)
+    assert environ['HTTP_X_IN'] == 'caf\\xe9', ascii(environ['HTTP_X_IN'])
+    start_response('200 Tr\\xe8s bien', [('Content-Type', 'text/plain'), ('X-Out', '\\xfcber')])
+    return [b'fine']
+TOOLS['latin'] = latin
+";
+    let server = serving(lines, 1);
+    let mut http = server.connect();
+    http.send(b"GET /latin/%e9 HTTP/1.1\r\nHost: x\r\nX-In: caf\xe9\r\n\r\n");
+    let response = http.response();
+    assert_eq!(
+        (
+            response.reason.as_str(),
+            response.header("X-Out"),
+            response.text()
+        ),
+        ("Tr\u{e8}s bien", Some("\u{fc}ber"), "fine"),
+        "{}",
+        server.log()
+    );
+}
+
+#[test]
+fn statuses_that_are_odd_go_through_and_broken_ones_are_500() {
+    everywhere("", |server, protocol| {
+        for (line, status) in [
+            ("299 Odd", 299),
+            ("999 Odd", 999),
+            ("418 I'm a teapot", 418),
+            ("204 No Content", 204),
+            ("304 Not Modified", 304),
+            ("200", 200),
+            ("1000 Long", 500),
+            ("99 Short", 500),
+            ("100 Continue", 500),
+            ("OK", 500),
+            ("200 OK\r\nX-Injected: 1", 500),
+        ] {
+            let escaped: String = line.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            let target = match protocol {
+                "http" => format!("/status/{escaped}"),
+                _ => format!("/status/{line}"),
+            };
+            // A target with a line break is refused before that.
+            if protocol == "uwsgi" && line.contains('\n') {
+                continue;
+            }
+            let response = ask(server, protocol, "GET", &target, b"").response();
+            assert_eq!(response.status, status, "{protocol} {line:?}");
+            assert_eq!(response.header("X-Injected"), None);
+        }
+    });
+}

@@ -1,0 +1,166 @@
+//! Requests of every kind, by the thousand: what they took is given back.
+//!
+//! A short run by default. `UWRS_SOAK=50000` says how many requests of each kind there are after the first tenth.
+
+use std::fs;
+
+use crate::support::{Connection, HTTP, Running, Server, TOOLBOX, packet, soon};
+
+/// Memory may be this much more after all of them, KiB.
+const LEEWAY: u64 = 1024;
+
+const LINES: &str = "
+def file(environ, start_response, rest):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return environ['wsgi.file_wrapper'](open(__file__, 'rb'))
+TOOLS['file'] = file
+";
+
+/// How an exchange goes.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Plain,
+    Upload,
+    /// A body that goes to a temporary file.
+    LargeUpload,
+    Stream,
+    File,
+    Large,
+    Error,
+    ErrorAmidst,
+    Refused,
+    /// The client goes after the head of its answer.
+    Gone,
+}
+
+const KINDS: [Kind; 10] = [
+    Kind::Plain,
+    Kind::Upload,
+    Kind::LargeUpload,
+    Kind::Stream,
+    Kind::File,
+    Kind::Large,
+    Kind::Error,
+    Kind::ErrorAmidst,
+    Kind::Refused,
+    Kind::Gone,
+];
+
+impl Kind {
+    fn target(self) -> &'static str {
+        match self {
+            Self::Plain => "/",
+            Self::Upload | Self::LargeUpload => "/digest",
+            Self::Stream => "/stream/20/100",
+            Self::File => "/file",
+            Self::Large => "/zeros/200000",
+            Self::Error => "/fail",
+            Self::ErrorAmidst => "/fail-late",
+            Self::Refused => "no-target",
+            Self::Gone => "/stream/100000/10000",
+        }
+    }
+
+    fn body(self) -> Vec<u8> {
+        match self {
+            Self::Upload => vec![b'x'; 1000],
+            Self::LargeUpload => vec![b'x'; 40_000],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Does the connection end with it?
+    fn ends(self) -> bool {
+        matches!(self, Self::ErrorAmidst | Self::Refused | Self::Gone)
+    }
+
+    /// One exchange, as far as this kind of client goes.
+    fn finish(self, connection: &mut Connection) {
+        match self {
+            Self::ErrorAmidst => drop(connection.rest_until_cut()),
+            Self::Gone => drop(connection.head().unwrap()),
+            _ => drop(connection.response()),
+        }
+    }
+}
+
+fn over_http(server: &Running, kind: Kind, count: usize) {
+    let body = kind.body();
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+        kind.target(),
+        body.len()
+    );
+    let request = [head.as_bytes(), &body].concat();
+    let mut connection = server.connect();
+    for _ in 0..count {
+        connection.send(&request);
+        kind.finish(&mut connection);
+        if kind.ends() {
+            connection = server.connect();
+        }
+    }
+}
+
+fn over_uwsgi(server: &Running, kind: Kind, count: usize) {
+    let body = kind.body();
+    let length = body.len().to_string();
+    let head = packet::request("POST", kind.target(), &[("CONTENT_LENGTH", &length)]);
+    let request = [head, body].concat();
+    for _ in 0..count {
+        let mut connection = server.connect_unix("uwsgi.sock");
+        connection.send(&request);
+        kind.finish(&mut connection);
+    }
+}
+
+/// Memory of a process in KiB, and how many descriptors it has.
+fn measure(pid: i32) -> (u64, usize) {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let resident = status.split("VmRSS:").nth(1).unwrap();
+    let resident = resident.split_whitespace().next().unwrap().parse().unwrap();
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    (resident, descriptors)
+}
+
+fn soak(threads: usize) {
+    let count: usize = std::env::var("UWRS_SOAK").map_or(500, |count| count.parse().unwrap());
+    let ini = format!(
+        "{HTTP}socket = %duwsgi.sock\nthreads = {threads}\npost-buffering = 20000\ndisable-logging = true\n"
+    );
+    let server = Server::new()
+        .app(&format!("{TOOLBOX}\n{LINES}"))
+        .ini(&ini)
+        .start();
+    let worker = server.settle(1)[0];
+    let mut told = String::new();
+    for kind in KINDS {
+        for (protocol, run) in [
+            ("http", over_http as fn(&Running, Kind, usize)),
+            ("uwsgi", over_uwsgi),
+        ] {
+            // What comes up once: caches, arenas, the stacks of threads.
+            run(&server, kind, count / 10 + 300);
+            let (before, descriptors) = measure(worker);
+            run(&server, kind, count);
+            soon("all descriptors are given back", || {
+                measure(worker).1 <= descriptors
+            });
+            let (after, _) = measure(worker);
+            told += &format!("{kind:?} by {protocol}: {before} KiB, then {after} KiB\n");
+            assert!(after < before + LEEWAY, "{told}");
+        }
+    }
+    println!("{told}");
+    assert_eq!(server.settle(1), [worker], "the worker is the same");
+}
+
+#[test]
+fn memory_is_flat_over_requests_of_every_kind() {
+    soak(1);
+}
+
+#[test]
+fn memory_is_flat_over_requests_of_every_kind_with_threads() {
+    soak(3);
+}
