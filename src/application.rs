@@ -4,7 +4,7 @@ use uwrs_api::{LoadError, Runtime};
 use uwrs_python::{AppSpec, AppTarget, Settings};
 
 use crate::config::{ApplicationConfig, Config};
-use crate::sys::Pid;
+use crate::sys::{Pid, TRACEBACK_SIGNAL};
 
 /// Starts the interpreter in this process. The working directory is `chdir` already.
 ///
@@ -26,6 +26,7 @@ pub fn start_runtime(config: &Config, master: Option<Pid>) -> Result<Box<dyn Run
         chdir2: application.chdir2.clone(),
         workers: config.processes.workers,
         master,
+        traceback_signal: config.limits.harakiri.limit.map(|_| TRACEBACK_SIGNAL as i32),
         ..Settings::default()
     })
 }

@@ -318,6 +318,30 @@ pub struct Limits {
     pub send_timeout: Duration,
     /// `http-keepalive`: between two requests of a connection; zero: each is its connection's last.
     pub keep_alive: Duration,
+    /// How long a request may keep the application busy.
+    pub harakiri: Harakiri,
+}
+
+/// How long a request may keep a thread in the application: for its call, and for each piece of its answer. The time for
+/// which a client is waited for does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Harakiri {
+    /// `harakiri`; `None`: as long as it likes.
+    pub limit: Option<Duration>,
+    /// `harakiri-graceful-timeout`: how long a worker, once it is replaced, may take to finish what else it has.
+    pub grace: Duration,
+    /// `harakiri-verbose`: the log tells what the kernel knows of its threads.
+    pub verbose: bool,
+}
+
+impl Default for Harakiri {
+    fn default() -> Self {
+        Self {
+            limit: None,
+            grace: Duration::from_secs(10),
+            verbose: false,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -331,6 +355,7 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(30),
             send_timeout: Duration::from_secs(60),
             keep_alive: Duration::from_secs(65),
+            harakiri: Harakiri::default(),
         }
     }
 }

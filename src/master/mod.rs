@@ -29,6 +29,7 @@ use crate::worker::BoundListener;
 use reexecution::take_over;
 use supervisor::{Input, MoldId, Notice, Output, Supervisor, Urge};
 use touch::Touches;
+use watch::Watch;
 use wishes::FifoWish;
 
 /// What is kept of a generation.
@@ -66,8 +67,7 @@ struct Master<'a> {
     touches: Touches,
     fifo: Option<Fifo>,
     control: Option<Control>,
-    /// When workers that have limits are to be looked at.
-    next_watch: Instant,
+    watch: Watch,
     waiting: Option<Waiting>,
     started: Instant,
     /// Has any generation ever served?
@@ -124,7 +124,7 @@ impl<'a> Master<'a> {
             touches,
             fifo,
             control: open_control(),
-            next_watch: now + watch::EVERY,
+            watch: Watch::new(now),
             waiting,
             started,
             is_up: false,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::supervisor::{Supervisor, WorkerView, seconds};
 use crate::config::{Config, Principal};
 use crate::scoreboard::{Scoreboard, SlotSnapshot, WorkerState};
-use crate::sys;
+use crate::sys::{self, Pid, ThreadState};
 use crate::worker::BoundListener;
 
 /// ` after 12 requests, while serving "GET /x" for 3.2 s`, to follow how a worker ended.
@@ -30,6 +30,20 @@ pub(super) fn work_under_way(snapshot: &SlotSnapshot) -> String {
         request.line,
         seconds(age)
     )
+}
+
+/// A line about each thread of a process: in which system call it is, and where in the kernel it waits.
+pub(super) fn threads(pid: Pid) -> Vec<String> {
+    let line = |thread: ThreadState| {
+        let call = match (thread.call, thread.waits_in) {
+            (Some(call), Some(place)) => format!("in system call {call}, waits in {place}"),
+            (Some(call), None) => format!("in system call {call}"),
+            (None, Some(place)) => format!("waits in {place}"),
+            (None, None) => "runs".to_owned(),
+        };
+        format!("thread {} ({}) of pid {pid}: {call}", thread.id, thread.name)
+    };
+    sys::thread_states(pid).into_iter().map(line).collect()
 }
 
 /// A line about the server, a line about each worker.

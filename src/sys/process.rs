@@ -179,6 +179,44 @@ pub fn process_memory(pid: Pid) -> Option<ProcessMemory> {
     })
 }
 
+/// What the kernel tells of a thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThreadState {
+    /// Its id.
+    pub id: Pid,
+    /// Its short name.
+    pub name: String,
+    /// The number of the system call that it is in; `None` where it is in none, or the kernel does not say.
+    pub call: Option<u64>,
+    /// The kernel's function that it waits in; `None` where it waits in none, or the kernel does not say.
+    pub waits_in: Option<String>,
+}
+
+/// What the kernel tells of a process's threads.
+pub fn thread_states(pid: Pid) -> Vec<ThreadState> {
+    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    let ids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let state = |id: Pid| {
+        let read = |file: &str| {
+            let text = std::fs::read_to_string(format!("/proc/{pid}/task/{id}/{file}"));
+            text.unwrap_or_default().trim_end().to_owned()
+        };
+        let call = read("syscall");
+        let place = read("wchan");
+        ThreadState {
+            id,
+            name: read("comm"),
+            call: call.split(' ').next().and_then(|number| number.parse().ok()),
+            waits_in: Some(place).filter(|place| !place.is_empty() && place != "0"),
+        }
+    };
+    ids.map(state).collect()
+}
+
 /// Sets this process's short name. Children have the same.
 pub fn set_process_name(name: &str) -> io::Result<()> {
     prctl::set_name(&CString::new(name)?).map_err(to_io)
@@ -260,6 +298,17 @@ mod tests {
         let memory = process_memory(std::process::id() as Pid).unwrap();
         assert!(memory.resident > 1 << 20 && memory.resident < memory.address_space);
         assert_eq!(process_memory(Pid::MAX), None);
+    }
+
+    #[test]
+    fn this_process_has_threads() {
+        let threads = thread_states(std::process::id() as Pid);
+        assert!(
+            threads
+                .iter()
+                .any(|thread| thread.id == std::process::id() as Pid)
+        );
+        assert!(threads.iter().all(|thread| !thread.name.is_empty()));
     }
 
     #[test]

@@ -37,6 +37,9 @@ const WORKER_COMMANDS: [Signal; 5] = [
     Signal::SIGWINCH,
 ];
 
+/// Asks a worker for tracebacks of its threads. One that the kernel never sends and nobody uses.
+pub const TRACEBACK_SIGNAL: Signal = Signal::SIGSTKFLT;
+
 /// `SIGTERM`; `signal 64` for one without a name.
 pub fn signal_name(number: i32) -> String {
     match Signal::try_from(number) {
@@ -139,6 +142,8 @@ pub fn take_worker_signals() -> io::Result<OwnedFd> {
     // The write end stays open as long as the process: a handler may run at any time.
     PIPE.store(write.into_raw_fd(), Ordering::Relaxed);
     renew_worker_signals()?;
+    // The interpreter puts its own in this place.
+    set_action(TRACEBACK_SIGNAL, SigHandler::Handler(take_no_notice))?;
     Ok(read)
 }
 

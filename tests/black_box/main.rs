@@ -19,6 +19,7 @@ mod fifo;
 mod files;
 mod fork;
 mod frameworks;
+mod harakiri;
 mod http;
 mod limits;
 mod logs;

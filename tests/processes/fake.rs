@@ -198,6 +198,7 @@ fn defaults() -> Config {
             body_timeout: second,
             send_timeout: second,
             keep_alive: second,
+            ..Limits::default()
         },
         logging: LoggingConfig {
             file: None,

@@ -172,6 +172,14 @@ impl Runtime for PythonRuntime {
                 .map_err(|error| failure::plain(format!("chdir2: {}: {error}", directory.display())))?;
         }
         self.attached(|py, runtime| {
+            if let Some(signal) = runtime.settings.traceback_signal
+                && let Err(error) = trace_on(py, signal)
+            {
+                log::warn!(
+                    "there will be no tracebacks of stuck threads: {}",
+                    failure::traceback(py, &error).trim_end()
+                );
+            }
             uwsgi_module::enter_worker(py, facts);
             let gateway = match runtime.gateway.take() {
                 Some(gateway) => gateway,
@@ -249,6 +257,18 @@ impl Drop for QuietCollector<'_> {
             log::debug!("gc.set_threshold: {error}");
         }
     }
+}
+
+/// Has the interpreter write tracebacks at a signal. What an application does with faulthandler is about other signals,
+/// and its own files.
+fn trace_on(py: Python<'_>, signal: i32) -> PyResult<()> {
+    let arguments = PyDict::new(py);
+    arguments.set_item("file", libc::STDERR_FILENO)?;
+    arguments.set_item("all_threads", true)?;
+    arguments.set_item("chain", false)?;
+    py.import("faulthandler")?
+        .call_method("register", (signal,), Some(&arguments))
+        .map(drop)
 }
 
 /// Names of the threads beside the calling one, as `threading` knows them. Without importing it: who did not

@@ -17,6 +17,7 @@ impl Resolver<'_> {
         let body_timeout = self.timeout("body-timeout", pause);
         let send_timeout = self.timeout("so-send-timeout", pause);
         let keep_alive = self.amount("http-keepalive");
+        let harakiri = self.harakiri();
         Some(Limits {
             head_bytes: head_bytes?,
             // uWSGI counts names and values; a request there may have twice as many variables as max-vars says.
@@ -27,6 +28,7 @@ impl Resolver<'_> {
             body_timeout: body_timeout?,
             send_timeout: send_timeout?,
             keep_alive: Duration::from_secs(keep_alive?),
+            harakiri: harakiri?,
         })
     }
 

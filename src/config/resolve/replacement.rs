@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::Resolver;
-use crate::config::resolved::WorkerLimits;
+use crate::config::resolved::{Harakiri, WorkerLimits};
 
 /// Options that the master goes by.
-const OPTIONS: [&str; 6] = [
+const OPTIONS: [&str; 7] = [
+    "harakiri",
     "max-requests",
     "max-worker-lifetime",
     "reload-on-rss",
@@ -40,6 +41,18 @@ impl Resolver<'_> {
             address_space: Some(address_space?).filter(|bytes| *bytes > 0),
             deadly_resident: Some(deadly_resident?).filter(|bytes| *bytes > 0),
             deadly_address_space: Some(deadly_address_space?).filter(|bytes| *bytes > 0),
+        })
+    }
+
+    /// How long a request may keep the application busy.
+    pub(super) fn harakiri(&mut self) -> Option<Harakiri> {
+        let limit = self.time("harakiri");
+        let grace = self.time("harakiri-graceful-timeout");
+        let verbose = self.flag("harakiri-verbose");
+        Some(Harakiri {
+            limit: Some(limit?).filter(|limit| !limit.is_zero()),
+            grace: grace?,
+            verbose,
         })
     }
 

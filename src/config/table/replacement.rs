@@ -14,6 +14,28 @@ const MOST_MEGABYTES: u64 = 1 << 24;
 
 pub(super) const OPTIONS: &[Definition] = &[
     number(
+        "harakiri",
+        YEAR,
+        "SECONDS",
+        "how long a request may keep the application busy; a worker with one that is stuck is replaced; 0 is no limit",
+    )
+    .short('t'),
+    number(
+        "harakiri-graceful-timeout",
+        YEAR,
+        "SECONDS",
+        "how long a worker that was replaced for harakiri may take to finish what else it has",
+    )
+    .default("10")
+    .unlike("0"),
+    Definition::new(
+        "harakiri-verbose",
+        Kind::Flag,
+        Theme::Limits,
+        "say which system calls the threads of a worker with a stuck request are in",
+    )
+    .default("false"),
+    number(
         "max-requests",
         u64::MAX,
         "N",

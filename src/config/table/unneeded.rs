@@ -64,6 +64,12 @@ pub(super) const OPTIONS: &[Definition] = &[
         Theme::Processes,
         "workers leave when the master is gone",
     ),
+    text(
+        "harakiri-graceful-signal",
+        Theme::Limits,
+        "a worker is always asked to finish what else it has",
+    ),
+    flag("harakiri-no-arh", Theme::Limits, "nothing runs after a request"),
     flag(
         "lazy",
         Theme::Processes,

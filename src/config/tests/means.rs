@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Machine;
 use crate::config::{
-    Config, EnvironmentChange, Invocation, ListenAddress, Mount, Owner, ProtocolKind, WorkerLimits,
+    Config, EnvironmentChange, Harakiri, Invocation, ListenAddress, Mount, Owner, ProtocolKind, WorkerLimits,
 };
 
 fn config(lines: &str) -> Config {
@@ -56,6 +56,23 @@ fn limits_of_workers_are_seconds_and_mebibytes() {
         deadly_address_space: Some(900 << 20),
     };
     assert_eq!(config.processes.worker_limits, limits);
+}
+
+#[test]
+fn harakiri_is_off_unless_it_is_said() {
+    let off = Harakiri {
+        limit: None,
+        grace: Duration::from_secs(10),
+        verbose: false,
+    };
+    assert_eq!(config("").limits.harakiri, off);
+    let on = config("harakiri = 30\nharakiri-graceful-timeout = 5\nharakiri-verbose = true");
+    let expected = Harakiri {
+        limit: Some(Duration::from_secs(30)),
+        grace: Duration::from_secs(5),
+        verbose: true,
+    };
+    assert_eq!(on.limits.harakiri, expected);
 }
 
 #[test]
@@ -291,7 +308,7 @@ fn checking_says_whether_the_application_is_wanted_too() {
 #[test]
 fn show_config_says_what_was_said_and_what_it_became() {
     let machine = Machine::with_lines(
-        "base = /srv\nchdir = %(base)/app\nprocesses = %k\nhttp = :80\nmodule = app\nharakiri = 30\nthunder-lock",
+        "base = /srv\nchdir = %(base)/app\nprocesses = %k\nhttp = :80\nmodule = app\nlegion = 30\nthunder-lock",
     )
     .variable("UWSGI_PROCESSES", "2");
     let Ok(Invocation::Print(shown)) = machine.parse(&["uwsgi.ini", "--show-config", "--processes", "8"])
@@ -306,7 +323,7 @@ fn show_config_says_what_was_said_and_what_it_became() {
         "uwsgi.ini:4      processes = 4        → overridden by --processes",
         "uwsgi.ini:5      http = :80           → http on :80",
         "uwsgi.ini:6      module = app",
-        "uwsgi.ini:7      harakiri = 30        → ignored: not supported yet",
+        "uwsgi.ini:7      legion = 30          → ignored: not supported yet",
         "uwsgi.ini:8      thunder-lock         → ignored: the kernel wakes one worker for each connection",
         "command line     processes = 8",
     ];

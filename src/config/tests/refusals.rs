@@ -295,8 +295,8 @@ fn what_is_odd_is_warned_about() {
             "uwsgi.ini:2: not a line of the form \"name = value\": \"{if x\"",
         ),
         (
-            "harakiri = 30",
-            "uwsgi.ini:2: harakiri is not supported yet, it is ignored",
+            "legion = 30",
+            "uwsgi.ini:2: legion is not supported yet, it is ignored",
         ),
         (
             "static-map = /a=/a\nstatic-map = /b=/b",

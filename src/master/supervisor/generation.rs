@@ -111,6 +111,18 @@ pub(super) enum Occasion {
     Renewal,
     /// It has reached a limit. Where the new one does not come up, that is tried again later.
     Wear,
+    /// One of its requests is stuck. Where the new one does not come up, the old one is killed all the same.
+    Stuck {
+        /// How long it may take to finish what else it has.
+        grace: Duration,
+    },
+}
+
+impl Occasion {
+    /// Is there no time to wait for others that are replaced?
+    fn is_urgent(&self) -> bool {
+        matches!(self, Self::Stuck { .. })
+    }
 }
 
 /// A death that is not logged yet.
@@ -271,8 +283,8 @@ impl Generation {
         self.seats.iter_mut().find(|seat| seat.has_ticket(ticket))
     }
 
-    /// The places that are to be filled now, with the numbers of their seats. Successors come one at a time: whatever
-    /// happens, there is but one worker too many.
+    /// The places that are to be filled now, with the numbers of their seats. Successors come one at a time, so that there
+    /// is but one worker too many; those of workers that are stuck, which are of no use, wait for nobody.
     pub(super) fn vacancies(&mut self, now: Instant) -> impl Iterator<Item = (usize, &mut SeatState)> {
         let successor = |seat: &Seat| seat.successor.as_ref().map(|successor| successor.state);
         let comes = |seat: &Seat| successor(seat).is_some_and(SeatState::is_under_way);
@@ -287,7 +299,10 @@ impl Generation {
         };
         self.seats.iter_mut().flat_map(move |seat| {
             let number = seat.number;
-            let successor = seat.successor.as_mut().filter(|_| next == Some(number));
+            let successor = seat
+                .successor
+                .as_mut()
+                .filter(|successor| next == Some(number) || successor.occasion.is_urgent());
             let places =
                 std::iter::once(&mut seat.state).chain(successor.map(|successor| &mut successor.state));
             places
@@ -329,9 +344,13 @@ impl Generation {
         let successors = self
             .seats
             .iter()
-            .filter_map(|seat| match seat.successor.as_ref()?.state {
+            .filter_map(|seat| seat.successor.as_ref())
+            .filter_map(|successor| match successor.state {
                 SeatState::Starting(sitter) => Some(sitter.since + limit),
-                state => due(state, can_fork && !relief_is_under_way),
+                state => {
+                    let is_its_turn = !relief_is_under_way || successor.occasion.is_urgent();
+                    due(state, can_fork && is_its_turn)
+                }
             });
         let mold = match self.mold {
             Mold::Due(due) => Some(due),

@@ -164,6 +164,13 @@ pub(crate) enum Input {
         /// As with [`Input::Worn`].
         reason: String,
     },
+    /// A request keeps a worker's application busy for too long. Said again as long as it is so.
+    Stuck {
+        /// Which.
+        pid: Pid,
+        /// How long it may take to finish what else it has, once it is replaced.
+        grace: Duration,
+    },
     /// An operator's wish.
     Command(Command),
     /// Someone asks for a reload, and waits to hear how it went.

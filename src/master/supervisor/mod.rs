@@ -20,6 +20,7 @@ mod messages;
 mod molds;
 mod relief;
 mod slots;
+mod stuck;
 #[cfg(test)]
 mod tests;
 mod wear;
@@ -221,6 +222,7 @@ impl Supervisor {
             Input::Exited { pid, ending, work } => self.exited(pid, ending, &work, now),
             Input::Worn { pid, reason } => self.worn(pid, &reason, now),
             Input::Deadly { pid, reason } => self.deadly(pid, &reason),
+            Input::Stuck { pid, grace } => self.stuck(pid, grace, now),
             Input::Command(command) => self.command(command, now),
             Input::ReloadFor(client) => self.reload_for(client, now),
             Input::Reread(result) => self.reread(result, now),

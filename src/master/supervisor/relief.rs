@@ -47,10 +47,15 @@ impl Supervisor {
         let Some(seat) = current.seat_by_ticket(ticket) else {
             return;
         };
-        let Some(Successor { urge, state, .. }) = seat.successor.take_if(|successor| {
+        let Some(Successor {
+            urge,
+            state,
+            occasion,
+        }) = seat.successor.take_if(|successor| {
             let sitter = successor.state.sitter();
             sitter.is_some_and(|sitter| sitter.ticket == ticket)
-        }) else {
+        })
+        else {
             return;
         };
         let SeatState::Starting(heir) = state else {
@@ -64,6 +69,10 @@ impl Supervisor {
         let role = Role::Worker {
             number,
             slot: Some(former.slot),
+        };
+        let mercy = match occasion {
+            Occasion::Stuck { grace } => grace,
+            Occasion::Renewal | Occasion::Wear => mercy,
         };
         self.send_away(former.pid, role, generation, urge, mercy, now);
         self.log(
@@ -140,6 +149,7 @@ impl Supervisor {
                 self.put_off_wear(now);
                 "a worker that has reached a limit is not replaced"
             }
+            Occasion::Stuck { .. } => return self.kill_stuck(number, reason),
         };
         self.log(
             Level::Error,

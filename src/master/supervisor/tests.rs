@@ -3,6 +3,7 @@
 
 mod answers;
 mod relief;
+mod stuck;
 mod wear;
 
 use std::collections::BTreeMap;
@@ -858,9 +859,11 @@ fn whatever_happens_a_server_that_served_goes_on_serving_and_ends_when_told_to()
                     let index = chance.below(world.alive.len());
                     let pid = *world.alive.keys().nth(index).unwrap();
                     let reason = "is worn".to_owned();
-                    let input = match chance.one_in(4) {
-                        true => Input::Deadly { pid, reason },
-                        false => Input::Worn { pid, reason },
+                    let grace = Duration::from_secs(10);
+                    let input = match chance.below(4) {
+                        0 => Input::Deadly { pid, reason },
+                        1 => Input::Stuck { pid, grace },
+                        _ => Input::Worn { pid, reason },
                     };
                     world.supervisor.handle(input, world.now);
                 }

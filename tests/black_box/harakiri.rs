@@ -1,0 +1,182 @@
+//! `harakiri`: a request that keeps the application busy for too long. The log says where it is stuck, another worker takes
+//! over, the others notice nothing.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::support::{Connection, HTTP, Running, Server, process, soon};
+
+/// An application that gets stuck in several ways.
+const APP: &str = r#"
+import ctypes, faulthandler, os, re, time
+
+faulthandler.enable()
+
+def stuck_in_python():
+    time.sleep(3600)
+
+def stuck_in_an_expression():
+    re.match("(a+)+$", "a" * 64 + "b")
+
+def stuck_in_c():
+    libc = ctypes.PyDLL(None)
+    while True:
+        libc.sleep(3600)
+
+WAYS = {"/python": stuck_in_python, "/expression": stuck_in_an_expression, "/c": stuck_in_c}
+
+class Pieces:
+    def __init__(self, pause):
+        self.left, self.pause = 5, pause
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if not self.left:
+            raise StopIteration
+        self.left -= 1
+        time.sleep(self.pause)
+        return b"piece\n"
+
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path in WAYS:
+        WAYS[path]()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    if path.startswith("/sleep/"):
+        time.sleep(float(path[7:]))
+    if path.startswith("/pieces/"):
+        return Pieces(float(path[8:]))
+    return [b"%d" % os.getpid()]
+"#;
+
+/// A server with these lines too.
+fn server(lines: &str) -> Running {
+    Server::new().app(APP).ini(&format!("{HTTP}{lines}")).start()
+}
+
+/// Asks without waiting for the answer.
+fn ask(server: &Running, target: &str) -> Connection {
+    let mut connection = server.connect();
+    connection.send(format!("GET {target} HTTP/1.1\r\nHost: example.org\r\n\r\n"));
+    connection
+}
+
+/// Where a line of the log stands that holds all of `parts`.
+fn place(server: &Running, parts: &[&str]) -> usize {
+    let log = server.log();
+    let place = log
+        .lines()
+        .position(|line| parts.iter().all(|part| line.contains(part)));
+    place.unwrap_or_else(|| panic!("no line has {parts:?}:\n{log}"))
+}
+
+#[test]
+fn the_log_says_where_a_request_is_stuck_and_another_worker_takes_over_first() {
+    for (target, function) in [
+        ("/python", "stuck_in_python"),
+        ("/expression", "stuck_in_an_expression"),
+        ("/c", "stuck_in_c"),
+    ] {
+        let server = server("harakiri = 1\nharakiri-graceful-timeout = 1\n");
+        let old = server.get("/").text().to_owned();
+        let _stuck = ask(&server, target);
+        let pid = format!("worker 1 (pid {old})");
+        server.wait_for_log(&[
+            &pid,
+            &format!("\"GET {target}\" from 127.0.0.1:"),
+            "has kept the application busy for ",
+            "(harakiri = 1)",
+        ]);
+        server.wait_for_log(&["File \"", "app.py\", line ", function]);
+        server.wait_for_log(&[&pid, "did not leave within 1 s and is killed", target]);
+        let takes_over = place(
+            &server,
+            &["worker 1: pid ", &format!("takes over from pid {old}")],
+        );
+        let killed = place(&server, &["is killed"]);
+        assert!(takes_over < killed, "{}", server.log());
+        soon("it is dead", || !process::is_alive(old.parse().unwrap()));
+        assert_ne!(server.get("/").text(), old);
+        assert_eq!(
+            server.count_log("has kept the application busy"),
+            1,
+            "{}",
+            server.log()
+        );
+    }
+}
+
+#[test]
+fn other_workers_serve_on_and_nobody_waits_for_the_stuck_one() {
+    let server = server("processes = 2\nharakiri = 1\nharakiri-graceful-timeout = 1\n");
+    let workers = server.settle(2);
+    let _stuck = ask(&server, "/python");
+    let deadline = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < deadline {
+        assert_eq!(server.get("/").status, 200);
+        thread::sleep(Duration::from_millis(10));
+    }
+    let after = server.settle(2);
+    let survivors = workers.iter().filter(|pid| after.contains(pid)).count();
+    assert_eq!(survivors, 1, "{workers:?} {after:?}\n{}", server.log());
+}
+
+#[test]
+fn other_requests_of_a_stuck_worker_are_finished() {
+    let server = server("threads = 4\nharakiri = 3\nharakiri-graceful-timeout = 20\n");
+    let old = server.get("/").text().to_owned();
+    let _stuck = ask(&server, "/python");
+    thread::sleep(Duration::from_millis(1500));
+    // Begun later, it ends after the other one was found, and before its own time is up.
+    let mut other = ask(&server, "/sleep/2");
+    server.wait_for_log(&["has kept the application busy for ", "GET /python"]);
+    server.wait_for_log(&[&format!("takes over from pid {old}")]);
+    assert_eq!(other.response().text(), old);
+    assert_ne!(server.get("/").text(), old);
+    assert!(process::is_alive(old.parse().unwrap()), "it has some grace");
+    process::signal(old.parse().unwrap(), Signal::SIGKILL);
+}
+
+#[test]
+fn quick_requests_and_pieces_of_a_long_answer_are_left_alone() {
+    let server = server("harakiri = 2\n");
+    let pid = server.get("/").text().to_owned();
+    let mut connection = server.connect();
+    // Longer than the limit, all in all.
+    assert_eq!(connection.get("/pieces/0.6").text(), "piece\n".repeat(5));
+    for _ in 0..3 {
+        assert_eq!(connection.get("/sleep/1").text(), pid);
+    }
+    assert_eq!(server.count_log("has kept"), 0, "{}", server.log());
+    assert_eq!(server.get("/").text(), pid);
+}
+
+#[test]
+fn a_piece_that_does_not_come_is_found() {
+    for threads in [1, 2] {
+        let server = server(&format!(
+            "threads = {threads}\nharakiri = 1\nharakiri-graceful-timeout = 1\n"
+        ));
+        let _stuck = ask(&server, "/pieces/60");
+        server.wait_for_log(&[
+            "\"GET /pieces/60\" from ",
+            "has kept the application busy",
+            "(harakiri = 1)",
+        ]);
+        server.wait_for_log(&["app.py", "__next__"]);
+        server.wait_for_log(&["did not leave within 1 s and is killed"]);
+    }
+}
+
+#[test]
+fn with_harakiri_verbose_the_log_says_what_the_kernel_knows() {
+    let server = server("harakiri = 1\nharakiri-graceful-timeout = 1\nharakiri-verbose = true\n");
+    let pid = server.get("/").text().to_owned();
+    let _stuck = ask(&server, "/python");
+    server.wait_for_log(&["thread ", &format!("of pid {pid}: ")]);
+    server.wait_for_log(&["app.py", "stuck_in_python"]);
+}
