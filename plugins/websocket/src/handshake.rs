@@ -244,6 +244,8 @@ fn is_own_field(name: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// The request of RFC 6455 §1.3, with `changes`: fields that replace those of the same name; an empty value leaves
@@ -420,5 +422,32 @@ mod tests {
         ];
         let lines = lines(&granted(&[]).head(None, fields).unwrap());
         assert_eq!(lines[3..], ["Set-Cookie: a=b"]);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_client_says_is_granted_rejected_or_an_ordinary_request(
+            name in prop::sample::select(vec![
+                "upgrade", "connection", "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol",
+                "sec-websocket-extensions", "sec-websocket-extensions",
+            ]),
+            value in prop_oneof![
+                "(permessage-deflate|a|;|,|=|\"|\\\\| |server_max_window_bits|client_max_window_bits|8|15){0,9}",
+                "[ -~\u{80}-\u{ff}]{0,30}",
+            ],
+        ) {
+            let value: Vec<u8> = value.chars().map(|character| character as u8).collect();
+            let mut request = request(&[(name, "")]);
+            let pair = (request.text.push(name.as_bytes()), request.text.push(&value));
+            request.fields.push(pair);
+            match find(&request) {
+                None => prop_assert_eq!(name, "upgrade"),
+                Some(Err(rejection)) => prop_assert!([400, 426].contains(&rejection.status)),
+                Some(Ok(handshake)) => {
+                    let head = handshake.head(handshake.subprotocols().first().map(String::as_str), []);
+                    prop_assert_eq!(head.map(|head| head.status), Ok(101));
+                }
+            }
+        }
     }
 }

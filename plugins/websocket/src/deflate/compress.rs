@@ -76,7 +76,8 @@ fn run(stream: &mut Deflate, message: &[u8], history: &[u8]) -> Option<Vec<u8>> 
             _ => return None,
         }
     }
-    if !output.ends_with(&TAIL) {
+    // A part of the message (of one past 4 GiB, which is more than a call takes) is not the message.
+    if stream.total_in() != message.len() as u64 || !output.ends_with(&TAIL) {
         return None;
     }
     output.truncate(output.len() - TAIL.len());
