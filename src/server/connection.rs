@@ -476,7 +476,7 @@ impl Connection {
     /// Feeds the protocol until it is starved, an exchange begins, or the connection is to close. Returns how
     /// many bytes it consumed.
     fn consume(&mut self, bytes: &[u8], services: &mut Services) -> usize {
-        let mut input = Inbound::new(bytes);
+        let mut input = Inbound::with_spare(bytes, services.spare_request.take());
         while self.is_reading() {
             let served = self.served;
             match self.protocol.receive(&mut input, &mut self.outbound) {
@@ -485,7 +485,7 @@ impl Connection {
                     break;
                 }
                 Event::Answered => {}
-                Event::Request(request) => self.begin(request.into(), services),
+                Event::Request(request) => self.begin(request, services),
                 Event::Body(part) => self.collect(part, services),
                 Event::BodyEnd => self.complete(services),
                 Event::Refused(refusal) => {
@@ -505,7 +505,11 @@ impl Connection {
                 break;
             }
         }
-        input.consumed()
+        let consumed = input.consumed();
+        if let Some(spare) = input.into_spare() {
+            services.spare_request = Some(spare);
+        }
+        consumed
     }
 
     /// A head is complete.
@@ -745,6 +749,7 @@ impl Connection {
             );
         }
         self.account(&record, services);
+        services.recycle(record.request);
         self.since = services.now();
     }
 

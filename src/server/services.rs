@@ -32,6 +32,8 @@ pub struct Services {
     pub(crate) scratch: Box<[u8]>,
     /// Memory for the answer of whoever speaks: empty between two steps.
     pub(crate) spare: Outbound,
+    /// The last request that was answered, emptied: memory for the next.
+    pub(crate) spare_request: Option<Arc<Request>>,
     serial: u64,
 }
 
@@ -53,6 +55,7 @@ impl Services {
             stints: Stints::default(),
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
             spare: Outbound::default(),
+            spare_request: None,
             serial: 0,
         }
     }
@@ -133,6 +136,14 @@ impl Services {
     /// A thread has come back from it.
     pub(super) fn end_stint(&mut self, id: ExchangeId) {
         self.stints.end(id, &self.slot);
+    }
+
+    /// A request is done with: its memory is the next one's, if no one else has it still.
+    pub(crate) fn recycle(&mut self, mut request: Arc<Request>) {
+        if let Some(only) = Arc::get_mut(&mut request) {
+            only.clear();
+            self.spare_request = Some(request);
+        }
     }
 
     /// The time of this turn, or of the last exchange's end in it.

@@ -50,7 +50,7 @@ impl Protocol for Lines {
         self.state = ProtocolState::Handling;
         let mut request = Request::default();
         request.target = request.text.push(&line[..end]);
-        Event::Request(Box::new(request))
+        Event::Request(Arc::new(request))
     }
 
     fn invite_body(&mut self, _: &mut Outbound) {}

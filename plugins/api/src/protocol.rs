@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -17,12 +18,35 @@ use crate::{BodyLength, FilePart, Request, ResponseHead};
 pub struct Inbound<'a> {
     bytes: &'a [u8],
     consumed: usize,
+    spare: Option<Arc<Request>>,
 }
 
 impl<'a> Inbound<'a> {
     /// A cursor at the start of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, consumed: 0 }
+        Self {
+            bytes,
+            consumed: 0,
+            spare: None,
+        }
+    }
+
+    /// The same, with an empty request whose memory [`Inbound::take_request`] is to use again.
+    pub fn with_spare(bytes: &'a [u8], spare: Option<Arc<Request>>) -> Self {
+        Self {
+            spare,
+            ..Self::new(bytes)
+        }
+    }
+
+    /// A request to be filled, which nobody else has: the spare one, or a new one.
+    pub fn take_request(&mut self) -> Arc<Request> {
+        self.spare.take().unwrap_or_default()
+    }
+
+    /// The spare request, if it was not taken.
+    pub fn into_spare(self) -> Option<Arc<Request>> {
+        self.spare
     }
 
     /// What is not consumed yet.
@@ -250,7 +274,7 @@ pub enum Event<'a> {
     Starved,
     /// A head is complete. [`Request::framing`] says what follows: `None` and `Length(0)` are followed by no
     /// body events at all, the others by `Body`s and one `BodyEnd`.
-    Request(Box<Request>),
+    Request(Arc<Request>),
     /// Some of the body, decoded.
     Body(&'a [u8]),
     /// The body is complete.

@@ -103,9 +103,15 @@ impl Text {
             .unwrap_or_default()
     }
 
-    /// Forgets everything, keeps the memory.
-    pub fn clear(&mut self) {
+    /// Makes room for so many bytes more.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.0.reserve(bytes);
+    }
+
+    /// Forgets everything, keeps memory for so many bytes at most.
+    pub fn clear_to(&mut self, bytes: usize) {
         self.0.clear();
+        self.0.shrink_to(bytes);
     }
 
     /// Bytes held.

@@ -3,7 +3,9 @@
 //! Every line is checked when its end arrives, and copied once, into the request's text. What the fields say
 //! about the connection and the body is for [`ControlFields`] to tell.
 
-use uwrs_api::{BodyFraming, Inbound, Refusal, Request, Span, Text, Version};
+use std::sync::Arc;
+
+use uwrs_api::{BodyFraming, Inbound, Refusal, Request, Span, Version};
 
 use super::control::{ControlFields, Terms};
 use super::field::FieldLine;
@@ -33,7 +35,14 @@ pub(super) enum Progress {
 pub(super) struct HeadReader {
     lines: Lines,
     stage: Stage,
-    request: Box<Request>,
+    /// Shared with nobody until it is complete.
+    request: Arc<Request>,
+    meaning: Meaning,
+}
+
+/// What a head says of the connection and the body, as far as it has come.
+#[derive(Debug, Default)]
+struct Meaning {
     /// The target's authority, which stands in for Host (RFC 9112 §3.2.2).
     authority: Option<Span>,
     control: ControlFields,
@@ -48,14 +57,13 @@ enum Stage {
 }
 
 impl HeadReader {
-    /// A reader that has seen nothing.
-    pub(super) fn new() -> Self {
+    /// A reader that has seen nothing, and fills `request`, which is empty.
+    pub(super) fn new(request: Arc<Request>) -> Self {
         Self {
             lines: Lines::default(),
             stage: Stage::RequestLine { blank_lines: 0 },
-            request: Box::default(),
-            authority: None,
-            control: ControlFields::default(),
+            request,
+            meaning: Meaning::default(),
         }
     }
 
@@ -70,7 +78,7 @@ impl HeadReader {
     }
 
     /// The request, once it is complete.
-    pub(super) fn into_request(self) -> Box<Request> {
+    pub(super) fn into_request(self) -> Arc<Request> {
         self.request
     }
 
@@ -84,6 +92,7 @@ impl HeadReader {
         input: &mut Inbound<'_>,
         limits: &HeadLimits,
     ) -> Result<Progress, Refusal> {
+        let request = Arc::make_mut(&mut self.request);
         loop {
             if let Stage::RequestLine { .. } = self.stage {
                 refuse_other_protocols(input.rest())?;
@@ -104,30 +113,35 @@ impl HeadReader {
                     }
                 }
                 (Line::Whole(line), Stage::RequestLine { .. }) => {
-                    self.reserve(line.len() + input.rest().len());
-                    self.request_line(line)?;
+                    reserve(request, line.len() + input.rest().len());
+                    self.meaning.request_line(request, line)?;
                     self.stage = Stage::Fields(0);
                 }
-                (Line::Whole(b""), Stage::Fields(_)) => return self.finish(limits),
+                (Line::Whole(b""), Stage::Fields(_)) => {
+                    request.head_bytes = self.lines.consumed();
+                    return self.meaning.finish(request, limits);
+                }
                 (Line::Whole(line), Stage::Fields(count)) => {
                     *count += 1;
                     if *count > limits.fields {
                         return Err(Refusal::new(431, "too many fields").limited_by("max-vars"));
                     }
-                    self.field_line(line)?;
+                    self.meaning.field_line(request, line)?;
                 }
             }
         }
     }
+}
 
-    /// Makes room for what is at hand, so that a head that arrived whole costs one allocation of text.
-    fn reserve(&mut self, at_hand: usize) {
-        self.request.text = Text::with_capacity(at_hand.min(TEXT_ROOM));
-        self.request.fields.reserve(12);
-    }
+/// Makes room for what is at hand, so that a head that arrived whole costs one allocation of text, or none.
+fn reserve(request: &mut Request, at_hand: usize) {
+    request.text.reserve(at_hand.min(TEXT_ROOM));
+    request.fields.reserve(12);
+}
 
+impl Meaning {
     /// `method SP target SP version` (RFC 9112 §3), each space exactly one.
-    fn request_line(&mut self, line: &[u8]) -> Result<(), Refusal> {
+    fn request_line(&mut self, request: &mut Request, line: &[u8]) -> Result<(), Refusal> {
         let method_end = line
             .iter()
             .position(|&byte| !is_token_byte(byte))
@@ -143,7 +157,7 @@ impl HeadReader {
                 "a request line without a version (HTTP/0.9 is not spoken)",
             ));
         }
-        self.request.version = version(line, &line[version_start..])?;
+        request.version = version(line, &line[version_start..])?;
         if method == b"CONNECT" {
             return Err(Refusal::new(501, "CONNECT asks for a proxy, which this is not"));
         }
@@ -151,7 +165,6 @@ impl HeadReader {
         let target = &line[target_start..version_start - 1];
         let parts = Target::parse(method, target)?;
 
-        let request = &mut *self.request;
         request.text.push(line);
         request.method = Span::new(0, method_end);
         request.target = Span::new(target_start, version_start - 1);
@@ -174,8 +187,7 @@ impl HeadReader {
         Ok(())
     }
 
-    fn field_line(&mut self, line: &[u8]) -> Result<(), Refusal> {
-        let request = &mut *self.request;
+    fn field_line(&mut self, request: &mut Request, line: &[u8]) -> Result<(), Refusal> {
         let span = request.text.push(line);
         let field = FieldLine::parse(request.text.get_mut(span))?;
         let name = span.part(field.name.start, field.name.end);
@@ -189,9 +201,7 @@ impl HeadReader {
     }
 
     /// The head is complete: what do its fields mean together?
-    fn finish(&mut self, limits: &HeadLimits) -> Result<Progress, Refusal> {
-        let request = &mut *self.request;
-        request.head_bytes = self.lines.consumed();
+    fn finish(&mut self, request: &mut Request, limits: &HeadLimits) -> Result<Progress, Refusal> {
         request.framing = self.control.framing(request)?;
         if let BodyFraming::Length(length) = request.framing
             && limits.is_too_long(length)

@@ -120,7 +120,7 @@ impl Protocol for Http1 {
         if let Reading::Between = self.reading
             && !input.rest().is_empty()
         {
-            self.reading = Reading::Head(HeadReader::new());
+            self.reading = Reading::Head(HeadReader::new(input.take_request()));
         }
         match &mut self.reading {
             Reading::Between | Reading::Complete => Event::Starved,

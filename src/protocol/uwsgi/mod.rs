@@ -10,10 +10,11 @@ mod request;
 mod sniff;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use uwrs_api::{
     BodyFraming, BodyLength, Bytes, Event, FilePart, Inbound, Outbound, Protocol, ProtocolState, Refusal,
-    ResponseHead, Version,
+    Request, ResponseHead, Version,
 };
 
 use self::packet::{HEADER_BYTES, Header, Modifier};
@@ -114,8 +115,8 @@ impl Uwsgi {
     }
 
     /// All variables have arrived.
-    fn packet(&mut self, packet: &[u8], header: Header) -> Event<'static> {
-        match request::read(packet, header, &self.limits) {
+    fn packet(&mut self, packet: &[u8], header: Header, spare: Arc<Request>) -> Event<'static> {
+        match request::read(spare, packet, header, &self.limits) {
             Ok(request) => {
                 self.reading = match request.framing {
                     BodyFraming::Length(left @ 1..) => Reading::Body(left),
@@ -149,7 +150,7 @@ impl Protocol for Uwsgi {
             Reading::Packet(header) if input.rest().len() < header.size => Event::Starved,
             Reading::Packet(header) => {
                 let header = *header;
-                self.packet(input.take(header.size), header)
+                self.packet(input.take(header.size), header, input.take_request())
             }
             Reading::Body(0) => {
                 self.reading = Reading::Complete;

@@ -3,6 +3,8 @@
 //! Variables that uWSGI loads code by (`UWSGI_FILE`, `UWSGI_MODULE`, `UWSGI_PYHOME`, `UWSGI_CHDIR`, …: every
 //! `UWSGI_*` but `UWSGI_SCHEME`) are dropped: whoever reaches the socket could run what he likes.
 
+use std::sync::Arc;
+
 use uwrs_api::{BodyFraming, Refusal, Request, Span, Text, Version};
 
 use super::packet::{Header, Modifier, pairs};
@@ -15,13 +17,18 @@ use crate::protocol::{HeadLimits, policy};
 /// Room behind the packet for texts that are made of its own: a decoded path, a scheme.
 const EXTRA_ROOM: usize = 64;
 
-/// Makes a request of `packet`, whose header was `header`.
+/// Makes a request of `packet`, whose header was `header`, in the empty `request`.
 ///
 /// # Errors
 ///
 /// 400, 411, 413 or 431: which variable is wrong, or which limit is exceeded.
-pub(super) fn read(packet: &[u8], header: Header, limits: &HeadLimits) -> Result<Box<Request>, Refusal> {
-    let mut assembly = Assembly::new(packet);
+pub(super) fn read(
+    mut request: Arc<Request>,
+    packet: &[u8],
+    header: Header,
+    limits: &HeadLimits,
+) -> Result<Arc<Request>, Refusal> {
+    let mut assembly = Assembly::new(Arc::make_mut(&mut request), packet);
     for (count, pair) in pairs(packet).enumerate() {
         if count >= limits.fields {
             return Err(Refusal::new(431, "too many uwsgi variables").limited_by("max-vars"));
@@ -29,13 +36,14 @@ pub(super) fn read(packet: &[u8], header: Header, limits: &HeadLimits) -> Result
         let (key, value) = pair?;
         assembly.add(key, value)?;
     }
-    assembly.finish(packet.len(), header.modifier, limits)
+    assembly.finish(packet.len(), header.modifier, limits)?;
+    Ok(request)
 }
 
 /// A request on its way together. The request's text begins with the packet, so that nearly every part of it
 /// is a place in the packet.
-struct Assembly {
-    request: Box<Request>,
+struct Assembly<'a> {
+    request: &'a mut Request,
     target: Option<Span>,
     path: Option<Span>,
     query: Option<Span>,
@@ -53,10 +61,9 @@ struct Scheme {
     request_scheme: Option<Span>,
 }
 
-impl Assembly {
-    fn new(packet: &[u8]) -> Self {
-        let mut request = Box::<Request>::default();
-        request.text = Text::with_capacity(packet.len() + EXTRA_ROOM);
+impl<'a> Assembly<'a> {
+    fn new(request: &'a mut Request, packet: &[u8]) -> Self {
+        request.text.reserve(packet.len() + EXTRA_ROOM);
         request.text.push(packet);
         Self {
             request,
@@ -185,12 +192,7 @@ impl Assembly {
     }
 
     /// All variables are in: what do they mean together?
-    fn finish(
-        mut self,
-        packet_bytes: usize,
-        modifier: Modifier,
-        limits: &HeadLimits,
-    ) -> Result<Box<Request>, Refusal> {
+    fn finish(mut self, packet_bytes: usize, modifier: Modifier, limits: &HeadLimits) -> Result<(), Refusal> {
         if self.request.method.is_empty() {
             return Err(Refusal::new(
                 400,
@@ -204,7 +206,7 @@ impl Assembly {
             self.strip_script_name();
         }
         self.scheme();
-        Ok(self.request)
+        Ok(())
     }
 
     fn framing(&mut self, limits: &HeadLimits) -> Result<(), Refusal> {
