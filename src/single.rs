@@ -198,6 +198,7 @@ impl<'a> Single<'a> {
                     settings: master::settings_of(&self.prepared.config),
                     mold: None,
                     workers: Vec::new(),
+                    closed: Vec::new(),
                     paused: false,
                 },
             };

@@ -19,6 +19,7 @@ mod reference;
 mod resolve;
 mod resolved;
 mod said;
+mod scaling;
 mod show;
 mod table;
 mod value;
@@ -31,6 +32,7 @@ pub use definition::{Arity, Definition, Kind, Status, Theme};
 pub use host::{Facts, FileKind, Host, SystemHost};
 pub use resolved::*;
 pub use said::{Options, Origin, Setting};
+pub use scaling::*;
 pub use table::options;
 
 use command_line::CommandLine;

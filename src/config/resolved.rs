@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::scaling::Scaling;
+
 /// Everything that a run of uwrs is governed by.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -159,6 +161,8 @@ pub struct ProcessConfig {
     pub master: bool,
     /// `processes` / `workers`
     pub workers: usize,
+    /// How many of them there are at a time.
+    pub scaling: Scaling,
     /// `uid`: whom the server becomes once its sockets are bound.
     pub uid: Option<Principal>,
     /// `gid`
@@ -190,6 +194,7 @@ impl Default for ProcessConfig {
         Self {
             master: true,
             workers: 1,
+            scaling: Scaling::default(),
             uid: None,
             gid: None,
             umask: None,

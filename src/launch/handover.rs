@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::sockets::{FileId, Inherited};
-use crate::config::{ListenAddress, ProtocolKind};
+use crate::config::{ListenAddress, ProtocolKind, Scaling};
 use crate::master::{Handover, Settings, WorkerView};
 use crate::sys;
 
@@ -92,6 +92,7 @@ impl Record {
             settings,
             mold,
             workers,
+            closed,
             paused,
         } = &self.server;
         let mercy = settings.mercy.as_millis();
@@ -108,6 +109,9 @@ impl Record {
         }
         if let Some((id, pid)) = mold {
             let _ = writeln!(text, "mold {id} {pid}");
+        }
+        for number in closed {
+            let _ = writeln!(text, "closed {number}");
         }
         if let Some((slot, fd)) = self.fifo {
             let _ = writeln!(text, "fifo {slot} {fd}");
@@ -142,7 +146,7 @@ impl Record {
         }
         let (mut lifeline, mut scoreboard, mut channel, mut server, mut mold) =
             (None, None, None, None, None);
-        let mut fifo = None;
+        let (mut fifo, mut closed) = (None, Vec::new());
         let (mut sockets, mut workers) = (Vec::new(), Vec::new());
         for line in lines {
             let mut words = Words(line.split(' '));
@@ -150,6 +154,7 @@ impl Record {
                 Some("lifeline") => lifeline = Some((words.number()?, words.number()?)),
                 Some("scoreboard") => scoreboard = Some(words.number()?),
                 Some("channel") => channel = Some(words.number()?),
+                Some("closed") => closed.push(words.number()?),
                 Some("fifo") => fifo = Some((words.number()?, words.number()?)),
                 Some("mold") => mold = Some((words.number()?, words.number()?)),
                 Some("socket") => sockets.push(decode_socket(&mut words)?),
@@ -170,6 +175,7 @@ impl Record {
             server: Handover {
                 mold,
                 workers,
+                closed,
                 ..server
             },
         })
@@ -206,6 +212,7 @@ fn decode_server(words: &mut Words<'_>) -> Result<Handover, String> {
     let mercy = Duration::from_millis(words.number()?);
     let settings = Settings {
         workers,
+        scaling: Scaling::default(),
         mercy,
         die_on_term: words.flag()?,
     };
@@ -214,6 +221,7 @@ fn decode_server(words: &mut Words<'_>) -> Result<Handover, String> {
         settings,
         mold: None,
         workers: Vec::new(),
+        closed: Vec::new(),
         paused: words.flag()?,
     })
 }
@@ -318,6 +326,7 @@ mod tests {
                 generation: 4,
                 settings: Settings {
                     workers: 2,
+                    scaling: Scaling::default(),
                     mercy: Duration::from_millis(1500),
                     die_on_term: true,
                 },
@@ -338,6 +347,7 @@ mod tests {
                         leaving: true,
                     },
                 ],
+                closed: vec![3, 4],
                 paused: true,
             },
         }

@@ -1,6 +1,7 @@
 //! The master: forks molds, waits for what happens, asks the [`Supervisor`] what to do about it and does it.
 //! It runs none of the application's code, decides nothing itself, and has one thread.
 
+mod meter;
 mod reexecution;
 mod report;
 mod supervisor;
@@ -26,6 +27,7 @@ use crate::program::Program;
 use crate::scoreboard::Scoreboard;
 use crate::sys::{self, Ending, Fork, MasterSignals, Pid, Signal};
 use crate::worker::BoundListener;
+use meter::Meter;
 use reexecution::take_over;
 use supervisor::{Input, MoldId, Notice, Output, Supervisor, Urge};
 use touch::Touches;
@@ -68,6 +70,7 @@ struct Master<'a> {
     fifo: Option<Fifo>,
     control: Option<Control>,
     watch: Watch,
+    meter: Meter,
     waiting: Option<Waiting>,
     started: Instant,
     /// Has any generation ever served?
@@ -125,6 +128,7 @@ impl<'a> Master<'a> {
             fifo,
             control: open_control(),
             watch: Watch::new(now),
+            meter: Meter::new(now),
             waiting,
             started,
             is_up: false,
@@ -166,33 +170,54 @@ impl<'a> Master<'a> {
                 }
                 self.perform(output);
             }
-            self.wait();
+            if self.wait() {
+                self.handle(Input::Knock);
+            }
             self.take_events();
             self.read_fifo();
             self.hear_questions();
             self.look_at_files();
             self.look_at_workers();
+            self.measure();
             self.supervisor.handle(Input::Tick, Instant::now());
         }
     }
 
-    /// Until something happens or is due.
-    fn wait(&self) {
+    /// Until something happens or is due. Does someone ask for something while there are no workers?
+    fn wait(&self) -> bool {
         let now = Instant::now();
         let due = self.supervisor.next_deadline().into_iter();
         let timeout = due
             .chain(self.touches.next_look())
             .chain(self.next_watch())
+            .chain(self.next_measure())
             .min()
             .map(|due| due.saturating_duration_since(now));
         let mut watched: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd()];
         watched.extend(self.fifo.iter().map(AsFd::as_fd));
         watched.extend(self.control.iter().flat_map(Control::descriptors));
         watched.extend(self.links.iter().map(|link| link.channel.as_fd()));
-        if let Err(error) = sys::wait_readable(&watched, timeout) {
-            log::error!("cannot wait: {error}");
-            std::thread::sleep(std::time::Duration::from_millis(100));
+        let others = watched.len();
+        let listeners = self.listeners_to_watch();
+        watched.extend(listeners.iter().map(|listener| listener.fd.as_fd()));
+        match sys::wait_readable(&watched, timeout) {
+            Ok(ready) => ready.iter().skip(others).any(|is_ready| *is_ready),
+            Err(error) => {
+                log::error!("cannot wait: {error}");
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                false
+            }
         }
+    }
+
+    /// Where someone may ask for something while there are no workers who would hear it.
+    fn listeners_to_watch(&self) -> Vec<Arc<BoundListener>> {
+        let asleep = self
+            .supervisor
+            .current_generation()
+            .filter(|_| self.supervisor.listens());
+        let files = asleep.and_then(|generation| self.generations.get(&generation));
+        files.map(|files| files.listeners.clone()).unwrap_or_default()
     }
 
     /// Commands first: a worker that left because the same signal reached it is no surprise then. What died
@@ -443,6 +468,7 @@ impl Master<'_> {
             self.scoreboard.descriptor().as_raw_fd(),
         ];
         private.extend(listeners.filter(|fd| !shared.contains(fd)));
+        private.extend(self.diagnosis().map(|diagnosis| diagnosis.as_fd().as_raw_fd()));
         private.extend(self.fifo.iter().map(|fifo| fifo.as_fd().as_raw_fd()));
         private.extend(
             self.control
@@ -540,7 +566,7 @@ impl Master<'_> {
 
     /// The listening sockets that there are, those of the generation that serves first.
     fn open_listeners(&self) -> Vec<Arc<BoundListener>> {
-        let current = self.supervisor.handover().map(|server| server.generation);
+        let current = self.supervisor.current_generation();
         let first = current.and_then(|generation| self.generations.get(&generation));
         let files = first.into_iter().chain(self.generations.values());
         let mut listeners: Vec<Arc<BoundListener>> = Vec::new();
@@ -557,10 +583,13 @@ impl Master<'_> {
             self.config = Arc::clone(&files.config);
             self.touches.replace(&self.config.processes.touches);
         }
+        let workers = match workers {
+            0 => "no workers until someone asks".to_owned(),
+            workers => plural(workers),
+        };
         if self.is_up {
             log::info!(
-                "generation {generation} serves: {}, {} after it was asked for",
-                plural(workers),
+                "generation {generation} serves: {workers}, {} after it was asked for",
                 seconds(took)
             );
             return;
@@ -572,8 +601,7 @@ impl Master<'_> {
             log::error!("{error}");
         }
         log::info!(
-            "ready: {}, {} after the start",
-            plural(workers),
+            "ready: {workers}, {} after the start",
             seconds(self.started.elapsed())
         );
         self.waiting.take().into_iter().for_each(Waiting::succeed);
@@ -632,6 +660,7 @@ fn open_control() -> Option<Control> {
 pub(crate) fn settings_of(config: &Config) -> Settings {
     Settings {
         workers: config.processes.workers.max(1),
+        scaling: config.processes.scaling,
         mercy: config.processes.worker_reload_mercy,
         die_on_term: config.processes.die_on_term,
     }

@@ -51,6 +51,7 @@ pub(super) fn of_byte(byte: u8) -> FifoWish {
         b'+' => Command::MoreWorkers,
         b'-' => Command::FewerWorkers,
         b'c' => Command::ChainReload,
+        b'C' => Command::GoCheap,
         b'f' => Command::Reexecute,
         b'l' => Command::ReopenLogs,
         b'L' => Command::RotateLogs,
@@ -63,7 +64,6 @@ pub(super) fn of_byte(byte: u8) -> FifoWish {
         b's' => Command::ShowState,
         b'w' => Command::RenewWorkers,
         b'W' => Command::RenewWorkersBrutally,
-        b'C' => return FifoWish::Nothing("going cheap is not supported yet"),
         b'B' | b'E' => return FifoWish::Nothing("there is no emperor"),
         b'S' => return FifoWish::Nothing("there are no subscriptions"),
         b'\n' | b'\r' | b' ' | b'\t' => return FifoWish::Blank,
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn every_byte_that_uwsgi_knows_is_answered_and_no_other_does_anything() {
-        for byte in b"0123456789+-cflLpPqQrRswW" {
+        for byte in b"0123456789+-cCflLpPqQrRswW" {
             assert!(!matches!(of_byte(*byte), FifoWish::Nothing(_)), "{byte}");
         }
         for byte in 0..=255 {

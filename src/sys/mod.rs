@@ -1,6 +1,7 @@
 //! The kernel's calls that the standard library does not have, behind safe functions. The only `unsafe` of
 //! the root package lives below here; what a call is used for is its caller's business.
 
+mod backlog;
 mod clock;
 mod descriptors;
 mod files;
@@ -12,6 +13,7 @@ mod signals;
 mod sockets;
 mod title;
 
+pub use backlog::{SocketDiagnosis, waiting_connections};
 pub use clock::{LocalTime, local_time, monotonic_microseconds, monotonic_milliseconds};
 pub use descriptors::{
     adopt_descriptor, blocking_pipe, close_descriptor, is_open, is_regular_file, pipe, redirect_input,
@@ -23,9 +25,9 @@ pub use memory::SharedMemory;
 pub use poll::{EpollEvents, epoll_exclusive, epoll_remove, epoll_wait, wait_readable, wait_writable};
 pub use process::{
     Ending, Fork, Pid, ProcessMemory, ThreadState, become_session_leader, exit_now, fork, is_alive,
-    is_forked_copy, notice_forks, parent_pid, process_memory, process_name, reap_any, reap_child,
-    replace_program, send_signal, set_die_with_parent, set_environment, set_process_name, set_subreaper,
-    thread_states,
+    is_forked_copy, notice_forks, parent_pid, process_memory, process_name, process_time, reap_any,
+    reap_child, replace_program, send_signal, set_die_with_parent, set_environment, set_process_name,
+    set_subreaper, thread_states,
 };
 pub use signals::{
     MasterSignals, SignalMask, TRACEBACK_SIGNAL, block_signals, ignore_commands, renew_single_signals,

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::prctl;
@@ -215,6 +216,17 @@ pub fn thread_states(pid: Pid) -> Vec<ThreadState> {
         }
     };
     ids.map(state).collect()
+}
+
+/// How long a process has used processors, all its threads together; `None` where there is no such process.
+pub fn process_time(pid: Pid) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name is in parentheses and may hold anything, parentheses too; the twelfth and thirteenth field behind it are
+    // ticks in the program and in the kernel.
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
+    let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    let per_second = unistd::sysconf(unistd::SysconfVar::CLK_TCK).ok()??.max(1) as u64;
+    Some(Duration::from_millis(ticks * 1000 / per_second))
 }
 
 /// Sets this process's short name. Children have the same.

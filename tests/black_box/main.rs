@@ -27,6 +27,7 @@ mod nginx;
 mod pep3333;
 mod privileges;
 mod reload;
+mod scaling;
 mod signals;
 mod soak;
 mod support;

@@ -8,6 +8,7 @@ mod limits;
 mod processes;
 mod remarks;
 mod replacement;
+mod scaling;
 mod sockets;
 
 use std::collections::BTreeMap;

@@ -21,6 +21,7 @@ impl Resolver<'_> {
         let umask = self.umask();
         let mercy = self.mercy();
         let worker_limits = self.worker_limits(master);
+        let scaling = self.scaling(master, workers);
         Some(ProcessConfig {
             master,
             uid: self.principal("uid"),
@@ -34,6 +35,7 @@ impl Resolver<'_> {
             touches: self.touches(master, directory),
             fifos: self.fifos(master, directory),
             workers: workers?,
+            scaling: scaling?,
             worker_reload_mercy: Duration::from_secs(mercy?),
             worker_limits: worker_limits?,
         })

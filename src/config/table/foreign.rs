@@ -55,9 +55,8 @@ const WITH_VALUE: &str = "\
     call-in-jail call-post-app call-post-jail call-pre-app call-pre-jail carbon carbon-freq \
     carbon-hostname-dots carbon-id carbon-idle-avg carbon-max-retry carbon-retry-delay carbon-root \
     carbon-timeout cgi cgi-allowed-ext cgi-buffer-size cgi-helper cgi-index cgi-loadlib cgi-map-helper \
-    cgi-safe cgi-timeout cgi-unset cgroup-opt cheaper-busyness-backlog-multiplier \
-    cheaper-busyness-backlog-nonzero cheaper-busyness-penalty cheaper-idle check-interval check-mount \
-    check-mountpoint clock clojure-load collect-header connect-and-read coroae \
+    cgi-safe cgi-timeout cgi-unset cgroup-opt check-interval check-mount check-mountpoint clock \
+    clojure-load collect-header connect-and-read coroae \
     cron-curl cron-curl-legion cron-harakiri cron-legion curl-cron curl-cron-legion del-header dlopen \
     dumbloop-code dumbloop-function dumbloop-modifier1 early-perl early-perl-exec early-php-sapi-name \
     early-psgi early-pyimport early-python-import early-python-path early-pythonpath emperor-broodlord \

@@ -13,6 +13,7 @@ mod logging;
 mod processes;
 mod refused;
 mod replacement;
+mod scaling;
 mod sockets;
 mod unneeded;
 
@@ -26,6 +27,7 @@ pub fn options() -> impl Iterator<Item = &'static Definition> {
         sockets::OPTIONS,
         application::OPTIONS,
         processes::OPTIONS,
+        scaling::OPTIONS,
         limits::OPTIONS,
         replacement::OPTIONS,
         logging::OPTIONS,

@@ -464,3 +464,32 @@ fn to_wait_needs_something_to_wait_for_and_a_number() {
         assert_eq!(Machine::new().errors(&arguments), [error], "{arguments:?}");
     }
 }
+
+#[test]
+fn how_many_workers_there_are_at_a_time_must_make_sense() {
+    for (lines, error) in [
+        (
+            "processes = 2\ncheaper = 2",
+            "uwsgi.ini:3: cheaper: must be less than processes, which is 2: it is the fewest of them",
+        ),
+        (
+            "processes = 4\ncheaper = 2\ncheaper-initial = 5",
+            "uwsgi.ini:4: cheaper-initial: must be between cheaper, 2, and processes, 4",
+        ),
+        (
+            "processes = 4\ncheaper = 2\ncheaper-algo = clever",
+            "uwsgi.ini:4: cheaper-algo: no such algorithm: \"clever\", but spare, spare2, backlog, busyness or manual",
+        ),
+        (
+            "processes = 4\ncheaper = 2\ncheaper-busyness-max = 20",
+            "uwsgi.ini:4: cheaper-busyness-max: must be more than cheaper-busyness-min, 25",
+        ),
+        (
+            "processes = 4\ncheaper = 2\ncheaper-rss-limit-hard = 10\ncheaper-rss-limit-soft = 20",
+            "uwsgi.ini:5: cheaper-rss-limit-soft: must not be more than cheaper-rss-limit-hard, 10",
+        ),
+    ] {
+        let machine = Machine::with_lines(&format!("{lines}\nhttp = :8000\nmodule = app"));
+        assert_eq!(machine.errors(&["uwsgi.ini"]), [error], "{lines}");
+    }
+}

@@ -10,6 +10,8 @@ fn sample(definition: &Definition) -> String {
         ("env", _) => "A=1",
         ("mount", _) => "/a=b",
         ("plugin", _) => "http",
+        ("cheaper-algo", _) => "spare2",
+        ("cheaper-busyness-max", _) => "60",
         (_, Kind::Flag) if definition.default == "true" => "false",
         (_, Kind::Flag) => "true",
         (_, Kind::Number { least, .. }) => return (least + 16).to_string(),
@@ -21,6 +23,19 @@ fn sample(definition: &Definition) -> String {
         (_, Kind::Text(_) | Kind::OptionalText(_)) => "word",
     };
     text.to_owned()
+}
+
+/// What must be said beside an option so that it means something.
+fn company(definition: &Definition) -> &'static [&'static str] {
+    match definition.name {
+        "cheaper" => &["--processes=100"],
+        "cheaper-idle" => &["--processes=100", "--cheaper=2", "--cheaper-algo=spare2"],
+        name if name.starts_with("cheaper-busyness-") => {
+            &["--processes=100", "--cheaper=2", "--cheaper-algo=busyness"]
+        }
+        name if name.starts_with("cheaper-") => &["--processes=100", "--cheaper=2"],
+        _ => &[],
+    }
 }
 
 fn that_work() -> impl Iterator<Item = &'static Definition> {
@@ -65,20 +80,25 @@ fn meaning(machine: &Machine, arguments: &[&str]) -> String {
 fn every_name_means_the_same_in_a_file_as_a_flag_and_in_the_environment() {
     for known in that_work() {
         let value = sample(known);
+        let beside = company(known);
         for name in known.names() {
             let file = Machine::with_lines(&format!("module = app\n{name} = {value}"));
-            let expected = meaning(&file, &[]);
+            let expected = meaning(&file, beside);
             let flag = format!("--{name}={value}");
-            assert_eq!(meaning(&Machine::new(), &[&flag]), expected, "{flag}");
+            assert_eq!(
+                meaning(&Machine::new(), &[beside, &[&*flag]].concat()),
+                expected,
+                "{flag}"
+            );
             let variable = format!("UWRS_{}", name.to_uppercase().replace('-', "_"));
             let environment = Machine::new()
                 .variable("UWSGI_MODULE", "app")
                 .variable(&variable, &value);
-            assert_eq!(meaning(&environment, &[]), expected, "{variable}");
+            assert_eq!(meaning(&environment, beside), expected, "{variable}");
             if known.kind.arity() == Arity::Required {
                 let flag = format!("--{name}");
                 assert_eq!(
-                    meaning(&Machine::new(), &[&flag, &value]),
+                    meaning(&Machine::new(), &[beside, &[&*flag, &*value]].concat()),
                     expected,
                     "{flag} {value}"
                 );
@@ -94,12 +114,17 @@ fn every_name_means_the_same_in_a_file_as_a_flag_and_in_the_environment() {
 
 #[test]
 fn every_option_that_works_changes_something() {
-    let without = meaning(&Machine::with_lines("module = app"), &[]);
     // These change the reading and its warnings only.
     let elsewhere = ["strict", "plugin", "print"];
     for known in that_work().filter(|known| !elsewhere.contains(&known.name)) {
         let with = Machine::with_lines(&format!("module = app\n{} = {}", known.name, sample(known)));
-        assert_ne!(meaning(&with, &[]), without, "{} changes nothing", known.name);
+        let without = meaning(&Machine::with_lines("module = app"), company(known));
+        assert_ne!(
+            meaning(&with, company(known)),
+            without,
+            "{} changes nothing",
+            known.name
+        );
     }
 }
 

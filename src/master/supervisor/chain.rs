@@ -41,10 +41,9 @@ impl Supervisor {
             return;
         };
         let number = successor.number;
-        let index = current
-            .seats
-            .iter()
-            .position(|seat| seat.number == number && seat.state != SeatState::Aside);
+        let index = current.seats.iter().position(|seat| {
+            seat.number == number && !matches!(seat.state, SeatState::Aside | SeatState::Closed)
+        });
         let Some(index) = index else {
             return;
         };
@@ -65,7 +64,8 @@ impl Supervisor {
 impl Generation {
     /// The next worker's turn has come, if all those before it serve.
     fn open_seat(&mut self, now: Instant) {
-        let is_done = |seat: &Seat| seat.is_serving() || seat.state == SeatState::Aside;
+        let is_done =
+            |seat: &Seat| seat.is_serving() || matches!(seat.state, SeatState::Aside | SeatState::Closed);
         if !matches!(self.mold, Mold::Ready { .. }) || !self.seats.iter().all(is_done) {
             return;
         }

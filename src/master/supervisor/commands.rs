@@ -34,6 +34,7 @@ impl Supervisor {
             Command::Reexecute => self.want_reexecution(),
             Command::MoreWorkers => self.add_worker(now),
             Command::FewerWorkers => self.remove_worker(now),
+            Command::GoCheap => self.sleep("told to go cheap", now),
             Command::TogglePause => self.toggle_pause(),
             Command::ReopenLogs => self.outputs.push_back(Output::ReopenLogs),
             Command::RotateLogs => self.outputs.push_back(Output::RotateLogs),
@@ -155,6 +156,9 @@ impl Supervisor {
     }
 
     pub(super) fn add_worker(&mut self, now: Instant) {
+        if self.phase == Phase::Running && self.open_one(now) {
+            return;
+        }
         let most = self.slots.count() / 2;
         let mut wanted = None;
         for generation in self.generations_mut() {
@@ -170,6 +174,9 @@ impl Supervisor {
     }
 
     pub(super) fn remove_worker(&mut self, now: Instant) {
+        if self.phase == Phase::Running && self.close_one(now) {
+            return;
+        }
         let mut wanted = None;
         for is_next in [false, true] {
             let place = if is_next {

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
+use super::scaler::Scaler;
 use super::{MoldId, Settings, SlotIndex, Ticket, Urge};
 use crate::sys::Pid;
 
@@ -17,6 +18,10 @@ pub(super) struct Generation {
     /// Deaths of its molds.
     pub(super) mold_backoff: Backoff,
     pub(super) seats: Vec<Seat>,
+    /// Who says how many of the seats are open; `None`: all are.
+    pub(super) scaler: Option<Scaler>,
+    /// When it was last seen that someone asks for something.
+    pub(super) last_use: Instant,
     /// How it takes over from the one before.
     pub(super) manner: Manner,
     /// When its first mold was asked for.
@@ -139,6 +144,8 @@ pub(super) enum SeatState {
     Vacant { due: Instant },
     /// Nobody, for the seat of the same number in the other generation has somebody (chain reload).
     Aside,
+    /// Nobody, for nobody is needed.
+    Closed,
     /// The mold was asked to fork.
     Requested {
         ticket: Ticket,
@@ -165,14 +172,14 @@ impl SeatState {
     pub(super) fn sitter(self) -> Option<Sitter> {
         match self {
             Self::Starting(sitter) | Self::Serving(sitter) => Some(sitter),
-            Self::Vacant { .. } | Self::Aside | Self::Requested { .. } => None,
+            Self::Vacant { .. } | Self::Aside | Self::Closed | Self::Requested { .. } => None,
         }
     }
 
     /// The ticket which it waits by, or which its process came by.
     fn ticket(self) -> Option<Ticket> {
         match self {
-            Self::Vacant { .. } | Self::Aside => None,
+            Self::Vacant { .. } | Self::Aside | Self::Closed => None,
             Self::Requested { ticket, .. } => Some(ticket),
             Self::Starting(sitter) | Self::Serving(sitter) => Some(sitter.ticket),
         }
@@ -239,12 +246,16 @@ impl Seat {
 }
 
 impl Generation {
-    pub(super) fn new(id: u64, settings: Settings, manner: Manner, now: Instant) -> Self {
-        let mut seats: Vec<Seat> = (1..=settings.workers)
-            .map(|number| Seat::new(number, now))
-            .collect();
+    /// `open`: how many of its seats are open.
+    pub(super) fn new(id: u64, settings: Settings, open: usize, manner: Manner, now: Instant) -> Self {
+        let seat = |number| match number <= open {
+            true => Seat::new(number, now),
+            false => Seat::closed(number, now),
+        };
+        let mut seats: Vec<Seat> = (1..=settings.workers).map(seat).collect();
         if manner == Manner::Chain {
-            seats.iter_mut().for_each(|seat| seat.state = SeatState::Aside);
+            let open = seats.iter_mut().filter(|seat| seat.is_open());
+            open.for_each(|seat| seat.state = SeatState::Aside);
         }
         Self {
             id,
@@ -252,6 +263,8 @@ impl Generation {
             mold: Mold::Due(now),
             mold_backoff: Backoff::default(),
             seats,
+            scaler: settings.scaling.cheaper.map(Scaler::new),
+            last_use: now,
             manner,
             since: now,
             progressed: now,
@@ -260,9 +273,10 @@ impl Generation {
         }
     }
 
-    /// Do all its workers serve?
+    /// Do all its workers serve, or could they, if there are to be none?
     pub(super) fn is_complete(&self) -> bool {
-        self.seats.iter().all(Seat::is_serving)
+        let is_loaded = !self.is_asleep() || self.mold.ready_id().is_some();
+        is_loaded && self.seats.iter().all(|seat| seat.is_serving() || !seat.is_open())
     }
 
     /// Is nothing under way: no mold loading, no worker starting?

@@ -6,6 +6,7 @@ use log::Level;
 
 use super::generation::{Generation, Manner, Mold, Seat, SeatState};
 use super::leaver::{Leaver, Role};
+use super::scaling::first_seats;
 use super::{
     Forgotten, HURRIED_MERCY, MOLD_MERCY, Notice, Output, Phase, Reload, Settings, Supervisor, Urge,
 };
@@ -34,9 +35,11 @@ impl Supervisor {
             Ok(settings) => {
                 self.generations += 1;
                 let workers = self.clamp_workers(settings.workers);
+                let open = first_seats(&settings.scaling, workers, self.current.as_ref());
                 self.next = Some(Generation::new(
                     self.generations,
                     Settings { workers, ..settings },
+                    open,
                     manner,
                     now,
                 ));
@@ -94,7 +97,8 @@ impl Supervisor {
             return;
         };
         let manner = std::mem::replace(&mut next.manner, Manner::Graceful);
-        let (generation, workers) = (next.id, next.seats.len());
+        let (generation, workers) = (next.id, next.open_seats());
+        next.last_use = now;
         let took = now.saturating_duration_since(next.since);
         // The old are told first: whoever hears that the new one serves should not meet them any more.
         if let Some(former) = self.current.replace(next) {
@@ -159,7 +163,7 @@ impl Supervisor {
     ) {
         let mercy = generation.settings.mercy;
         match place {
-            SeatState::Vacant { .. } | SeatState::Aside => {}
+            SeatState::Vacant { .. } | SeatState::Aside | SeatState::Closed => {}
             SeatState::Requested { ticket, slot, .. } => self.forgotten.push(Forgotten {
                 ticket,
                 mold: generation.mold.id(),

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use log::Level;
 
+use super::Measured;
+use crate::config::Scaling;
 use crate::launch::ClientId;
 use crate::sys::{Ending, Pid};
 
@@ -19,6 +21,8 @@ pub(crate) type SlotIndex = usize;
 pub(crate) struct Settings {
     /// Workers wanted, at least 1.
     pub(crate) workers: usize,
+    /// How many of them there are at a time.
+    pub(crate) scaling: Scaling,
     /// How long a leaving worker may take (`worker-reload-mercy`).
     pub(crate) mercy: Duration,
     /// TERM stops (`die-on-term`); else it reloads, brutally.
@@ -60,6 +64,8 @@ pub(crate) enum Command {
     MoreWorkers,
     /// TTOU: one worker less.
     FewerWorkers,
+    /// No workers until someone asks for something.
+    GoCheap,
     /// TSTP: pause, or go on.
     TogglePause,
     /// Open the logs again.
@@ -171,6 +177,10 @@ pub(crate) enum Input {
         /// How long it may take to finish what else it has, once it is replaced.
         grace: Duration,
     },
+    /// A second has passed, in which that was measured.
+    Measured(Measured),
+    /// Someone asks for something, and there are no workers.
+    Knock,
     /// An operator's wish.
     Command(Command),
     /// Someone asks for a reload, and waits to hear how it went.
@@ -322,6 +332,8 @@ pub(crate) struct Handover {
     pub(crate) mold: Option<(MoldId, Pid)>,
     /// All workers.
     pub(crate) workers: Vec<WorkerView>,
+    /// Numbers that no worker is wanted for.
+    pub(crate) closed: Vec<usize>,
     /// Are they paused?
     pub(crate) paused: bool,
 }

@@ -6,7 +6,8 @@
 //! leave. Until then nothing of `current` is touched, so that a broken deploy costs nothing.
 //!
 //! Each file takes part of the inputs: [`molds`], [`workers`], [`commands`]; [`generations`] has the steps
-//! from one to the next, [`chain`] those of a chain reload, [`relief`] how one worker takes over from another,
+//! from one to the next, [`chain`] those of a chain reload, [`relief`] how one worker takes over from another, [`scaling`] how
+//! many there are at a time,
 //! [`deadlines`] what follows from the state and the clock.
 
 mod backoff;
@@ -19,6 +20,8 @@ mod leaver;
 mod messages;
 mod molds;
 mod relief;
+mod scaler;
+mod scaling;
 mod slots;
 mod stuck;
 #[cfg(test)]
@@ -36,6 +39,8 @@ use crate::sys::Pid;
 use generation::{Generation, Manner, Mold, Seat, SeatState, Sitter};
 use leaver::{Leaver, Role};
 use slots::Slots;
+
+pub(crate) use scaler::Measured;
 
 pub(crate) use messages::{
     Command, Handover, Input, MoldId, Notice, Output, Settings, SlotIndex, Ticket, Urge, WorkerView,
@@ -161,7 +166,18 @@ impl Supervisor {
 
     /// Takes over what a master before the re-execution left.
     pub(crate) fn adopt(&mut self, handover: &Handover, now: Instant) {
-        let mut generation = Generation::new(handover.generation, handover.settings, Manner::Graceful, now);
+        let mut generation = Generation::new(
+            handover.generation,
+            handover.settings,
+            handover.settings.workers,
+            Manner::Graceful,
+            now,
+        );
+        for seat in &mut generation.seats {
+            if handover.closed.contains(&seat.number) {
+                *seat = Seat::closed(seat.number, now);
+            }
+        }
         generation.mold = match handover.mold {
             Some((id, pid)) => Mold::Ready { id, pid, since: now },
             None => Mold::Lost,
@@ -224,6 +240,8 @@ impl Supervisor {
             Input::Deadly { pid, reason } => self.deadly(pid, &reason),
             Input::Stuck { pid, grace } => self.stuck(pid, grace, now),
             Input::Command(command) => self.command(command, now),
+            Input::Measured(measured) => self.measured(measured, now),
+            Input::Knock => self.knock(now),
             Input::ReloadFor(client) => self.reload_for(client, now),
             Input::Reread(result) => self.reread(result, now),
             Input::Preflight(result) => self.preflight(result),
@@ -289,6 +307,11 @@ impl Supervisor {
         seated.chain(leaving)
     }
 
+    /// The one that serves.
+    pub(crate) fn current_generation(&self) -> Option<u64> {
+        self.current.as_ref().map(|current| current.id)
+    }
+
     /// The molds' processes, with their generations.
     pub(crate) fn mold_pids(&self) -> impl Iterator<Item = (u64, Pid)> {
         let seated = self
@@ -303,8 +326,9 @@ impl Supervisor {
         let serving = self.current.as_ref().map(|generation| {
             let count = generation.seats.iter().filter(|seat| seat.is_serving()).count();
             let paused = if self.paused { ", paused" } else { "" };
+            let asleep = if generation.is_asleep() { ", asleep" } else { "" };
             format!(
-                "{count} of {} serve generation {}{paused}",
+                "{count} of {} serve generation {}{asleep}{paused}",
                 plural(generation.seats.len()),
                 generation.id
             )
@@ -333,6 +357,12 @@ impl Supervisor {
             },
             mold,
             workers: self.workers().collect(),
+            closed: current
+                .seats
+                .iter()
+                .filter(|seat| !seat.is_open())
+                .map(|seat| seat.number)
+                .collect(),
             paused: self.paused,
         })
     }

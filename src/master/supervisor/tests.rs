@@ -3,6 +3,7 @@
 
 mod answers;
 mod relief;
+mod scaling;
 mod stuck;
 mod wear;
 
@@ -71,6 +72,7 @@ impl World {
             events: VecDeque::new(),
             settings: Settings {
                 workers,
+                scaling: crate::config::Scaling::default(),
                 mercy: Duration::from_secs(60),
                 die_on_term: true,
             },
@@ -822,6 +824,7 @@ fn random_command(chance: &mut Chance) -> Command {
         Command::Reexecute,
         Command::MoreWorkers,
         Command::FewerWorkers,
+        Command::GoCheap,
         Command::TogglePause,
     ];
     commands[chance.below(commands.len())]
@@ -831,11 +834,14 @@ fn random_command(chance: &mut Chance) -> Command {
 fn whatever_happens_a_server_that_served_goes_on_serving_and_ends_when_told_to() {
     for seed in 1..=400u64 {
         let mut chance = Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let mut world = World::up(1 + chance.below(4));
+        let mut world = World::new(2 + chance.below(3));
         world.settings.die_on_term = false;
+        world.settings.scaling = scaling::random(&mut chance);
+        world.start();
+        world.settle();
         world.command(Command::Reload);
         for round in 0..200 {
-            match chance.below(7) {
+            match chance.below(9) {
                 0 => {
                     let command = random_command(&mut chance);
                     world.supervisor.handle(Input::Command(command), world.now);
@@ -869,6 +875,11 @@ fn whatever_happens_a_server_that_served_goes_on_serving_and_ends_when_told_to()
                 }
                 3 => world.now += Duration::from_millis(chance.below(3000) as u64),
                 4 => world.supervisor.handle(Input::ReloadFor(round), world.now),
+                5 => {
+                    let measured = scaling::measure(&mut chance);
+                    world.supervisor.handle(Input::Measured(measured), world.now);
+                }
+                6 => world.supervisor.handle(Input::Knock, world.now),
                 _ => {}
             }
             world.perform_outputs();
@@ -891,7 +902,7 @@ fn whatever_happens_a_server_that_served_goes_on_serving_and_ends_when_told_to()
             (Behaviour::Works, Behaviour::Works, false, Ok(()));
         world.settle();
         world.pass(RELOAD_LIMIT + Duration::from_secs(700));
-        let wanted = world.supervisor.current.as_ref().unwrap().seats.len();
+        let wanted = world.supervisor.current.as_ref().unwrap().open_seats();
         assert!(world.supervisor.asked.is_empty() && world.supervisor.awaited.is_empty());
         let mut answered: Vec<ClientId> = world.answers.iter().map(|(client, _)| *client).collect();
         answered.sort_unstable();
