@@ -123,7 +123,7 @@ impl WebSocket {
             .incoming
             .next(input, &self.settings, self.deflate.as_deref_mut());
         if input.consumed() > before {
-            self.timer.hear(&self.settings);
+            self.hear();
         }
         match arrival {
             Ok(Arrival::Starved) => Event::Starved,
@@ -236,6 +236,27 @@ impl WebSocket {
             self.timer = Timer::closing(&self.settings, now);
         }
         Ok(())
+    }
+
+    /// The peer has taken bytes that had to wait for it, so it is there, although it can't answer a ping that waits behind
+    /// them.
+    pub fn hear(&mut self) {
+        self.timer.hear(&self.settings);
+    }
+
+    /// The server does not read for reasons of its own: its application is slow. The peer's answers may lie unread, so it
+    /// is not asked whether it is there, nor given up, until [`WebSocket::resume`].
+    pub fn pause(&mut self) {
+        if self.state == State::Open {
+            self.timer = Timer::Never;
+        }
+    }
+
+    /// The server reads again, since `now`. Nothing happens where it was not paused.
+    pub fn resume(&mut self, now: Instant) {
+        if self.state == State::Open && self.timer == Timer::Never {
+            self.timer = Timer::begin(&self.settings, now);
+        }
     }
 
     /// When [`WebSocket::on_deadline`] is to be called; any call of another function may change it.

@@ -82,6 +82,16 @@ fn a_peer_that_sends_something_else_is_there_too() {
 }
 
 #[test]
+fn a_peer_that_takes_what_waits_for_it_is_there_too() {
+    let mut clock = Clock::new(Some(20));
+    clock.lapse(20);
+    clock.socket.hear();
+    assert_eq!(clock.due(), Some(40));
+    clock.socket.hear();
+    assert_eq!(clock.due(), Some(40), "nothing was asked");
+}
+
+#[test]
 fn a_peer_that_sends_nothing_is_given_up() {
     let mut clock = Clock::new(Some(20));
     drive(&mut clock.socket, [PONG]);
@@ -90,6 +100,37 @@ fn a_peer_that_sends_nothing_is_given_up() {
     assert_eq!((lapse, clock.socket.state()), (Lapse::Lost, State::Closed));
     assert_eq!(output[2..4], 1011u16.to_be_bytes());
     assert_eq!((clock.due(), clock.lapse(99)), (None, (Lapse::Nothing, vec![])));
+}
+
+#[test]
+fn a_peer_is_not_given_up_for_what_the_server_does_not_read() {
+    let mut clock = Clock::new(Some(20));
+    clock.lapse(20);
+    clock.socket.pause();
+    assert_eq!((clock.due(), clock.lapse(1000)), (None, (Lapse::Nothing, vec![])));
+    let now = clock.at(1000);
+    clock.socket.resume(now);
+    assert_eq!(clock.due(), Some(1020));
+    let now = clock.at(1010);
+    clock.socket.resume(now);
+    assert_eq!(clock.due(), Some(1020), "it was not paused");
+}
+
+#[test]
+fn the_answer_to_a_close_frame_is_waited_for_whether_the_server_reads_or_not() {
+    let mut clock = Clock::new(Some(20));
+    let now = clock.at(0);
+    clock.socket.pause();
+    clock
+        .socket
+        .close(CloseCode::NORMAL, "", now, &mut Outbound::default())
+        .unwrap();
+    clock.socket.pause();
+    assert_eq!(clock.due(), Some(10));
+    assert_eq!(clock.lapse(10), (Lapse::Expired, vec![]));
+    let now = clock.at(11);
+    clock.socket.resume(now);
+    assert_eq!(clock.due(), None);
 }
 
 #[test]
