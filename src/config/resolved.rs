@@ -181,6 +181,8 @@ pub struct ProcessConfig {
     pub worker_reload_mercy: Duration,
     /// When a worker is replaced although it serves.
     pub worker_limits: WorkerLimits,
+    /// `max-fd`: how many descriptors each process may have open; `None`: as many as it was started with.
+    pub max_fd: Option<u64>,
     /// Process titles.
     pub procname: ProcnameConfig,
     /// `touch-reload` and its like: files that the master keeps an eye on.
@@ -204,6 +206,7 @@ impl Default for ProcessConfig {
             die_on_term: true,
             worker_reload_mercy: Duration::from_secs(60),
             worker_limits: WorkerLimits::default(),
+            max_fd: None,
             procname: ProcnameConfig::default(),
             touches: Vec::new(),
             fifos: Vec::new(),
@@ -325,6 +328,8 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// How long a request may keep the application busy.
     pub harakiri: Harakiri,
+    /// `max-connections`: of a worker; `None`: as many as it has descriptors for.
+    pub max_connections: Option<usize>,
 }
 
 /// How long a request may keep a thread in the application: for its call, and for each piece of its answer. The time for
@@ -361,6 +366,7 @@ impl Default for Limits {
             send_timeout: Duration::from_secs(60),
             keep_alive: Duration::from_secs(65),
             harakiri: Harakiri::default(),
+            max_connections: None,
         }
     }
 }

@@ -131,6 +131,9 @@ fn prepare<'a>(
     }
     let warnings = config.warnings.iter().chain(&invocation.warnings);
     warnings.for_each(|warning| log::warn!("{warning}"));
+    if let Some(descriptors) = config.processes.max_fd {
+        set_descriptor_limit(descriptors);
+    }
     if let Some(mask) = config.processes.umask {
         sys::set_umask(mask);
     }
@@ -187,6 +190,17 @@ fn prepare<'a>(
         waiting: None,
         started,
     })
+}
+
+/// `max-fd`, while there may be the right to raise what whoever started the server allows.
+fn set_descriptor_limit(asked: u64) {
+    match sys::set_descriptor_limit(asked) {
+        Ok(allowed) if allowed < asked => log::warn!(
+            "max-fd = {asked}: only {allowed} are allowed: raise that with LimitNOFILE= or ulimit -Hn"
+        ),
+        Ok(_) => {}
+        Err(error) => log::warn!("max-fd = {asked}: {error}"),
+    }
 }
 
 /// The pipe for commands. `pipe`: the one that a master before us read, and its place in the list.

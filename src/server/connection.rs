@@ -7,6 +7,8 @@
 mod deadline;
 mod streamed;
 
+pub(crate) use deadline::Patience;
+
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -805,6 +807,19 @@ impl Connection {
         if self.is_idle() {
             self.since = now;
         }
+    }
+
+    /// Since when it has waited for another request, if it does and nothing of that is here. One that has never spoken
+    /// does not count: its first request may be on its way.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        let is_idle = self.served > 0 && self.is_idle() && !self.has_input();
+        is_idle.then_some(self.since)
+    }
+
+    /// Does what there is to do if the client has spoken in this moment, of which the kernel has not told yet.
+    pub(crate) fn look_again(&mut self, services: &mut Services) -> Verdict {
+        self.readiness.readable = true;
+        self.advance(services)
     }
 
     /// Has the client nothing under way, as far as it has told?

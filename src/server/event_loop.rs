@@ -20,11 +20,14 @@ use crate::logging::AccessLog;
 use crate::scoreboard::Slot;
 use crate::sys::{self, EpollEvents};
 
-use super::connection::{Connection, Verdict};
+use super::capacity::Capacity;
+use super::connection::{Connection, Patience, Verdict};
 use super::dispatch::{Dispatch, Pulled, Work};
+use super::idle::{Idle, Idler};
 use super::listener::Listener;
 use super::mailbox::Mailbox;
 use super::occurrence::Occurrence;
+use super::schedule::Schedule;
 use super::services::Services;
 use super::stints::Stints;
 
@@ -33,11 +36,11 @@ const EVENTS: usize = 256;
 /// Connections accepted from one listener in one turn. Each is served before the next is accepted, so that a slow
 /// one leaves the others to idle workers.
 const ACCEPTS_A_TURN: usize = 64;
-/// Deadlines are looked at this often: they are seconds, and to be late by one hurts no one.
-const SWEEP: Duration = Duration::from_millis(500);
 /// Out of descriptors: how long until accepting is tried again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-/// Out of descriptors: how long until it is said again.
+/// Out of descriptors: so many idle connections go at once, so that the application can open files as well.
+const EXHAUSTION_ROOM: usize = 8;
+/// No room for connections: how long until it is said again.
 const EXHAUSTION_REMINDER: Duration = Duration::from_secs(10);
 
 const MAILBOX: Token = Token(0);
@@ -54,6 +57,8 @@ enum Admission {
     Open,
     /// Asked to stop until asked to go on.
     Paused,
+    /// There are as many connections as there may be, and all are busy.
+    Full,
     /// Out of descriptors until then.
     Exhausted(Instant),
     /// The worker leaves.
@@ -84,14 +89,16 @@ pub struct EventLoop {
     connections: Slab<Entry>,
     generation: u32,
     foreigners: usize,
-    /// Descriptors ran out: when to say so again.
+    capacity: Capacity,
+    idle: Idle,
+    /// There was no room: when to say so again.
     next_complaint: Option<Instant>,
     /// Connections that have more to do and had their share of the last turn.
     ready: VecDeque<usize>,
     /// Who comes next when there is room for requests: connections that are open and those that are not take turns.
     held: VecDeque<Held>,
     services: Services,
-    next_sweep: Instant,
+    schedule: Schedule,
 }
 
 impl EventLoop {
@@ -130,6 +137,7 @@ impl EventLoop {
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), MAILBOX)?));
+        let capacity = Capacity::new(limits.max_connections, sys::descriptor_limit());
         let services = Services::new(dispatch, mailbox, limits, access_log, slot);
         Ok(Self {
             poll,
@@ -139,10 +147,12 @@ impl EventLoop {
             connections: Slab::new(),
             generation: 0,
             foreigners: 0,
+            capacity,
+            idle: Idle::default(),
             next_complaint: None,
             ready: VecDeque::new(),
             held: VecDeque::new(),
-            next_sweep: services.now() + SWEEP,
+            schedule: Schedule::new(services.now()),
             services,
         })
     }
@@ -313,7 +323,7 @@ impl EventLoop {
         for (_, entry) in &mut self.connections {
             entry.connection.drain(now);
         }
-        self.next_sweep = now;
+        self.schedule.all_moved(now);
     }
 
     /// Connections that are open.
@@ -356,7 +366,7 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let now = Instant::now();
-        let sweep = (!self.connections.is_empty()).then_some(self.next_sweep);
+        let sweep = (!self.connections.is_empty()).then_some(self.schedule.next());
         let admission = match self.admission {
             Admission::Exhausted(until) => Some(until),
             _ => None,
@@ -408,7 +418,14 @@ impl EventLoop {
     }
 
     fn settle(&mut self, slot: usize, verdict: Verdict) {
+        self.schedule.moved(slot);
         match verdict {
+            Verdict::Wait if self.admission == Admission::Full => {
+                // Someone who waits can have its place.
+                if self.idle_since(slot).is_some() {
+                    self.start_listening();
+                }
+            }
             Verdict::Wait => {}
             Verdict::Again => self.ready.push_back(slot),
             Verdict::Held => self.held.push_back(Held::Connection(slot)),
@@ -417,6 +434,9 @@ impl EventLoop {
                 if let Some(entry) = self.connections.try_remove(slot) {
                     self.services.slot.closed();
                     entry.connection.abandon(&mut self.services);
+                }
+                if self.admission == Admission::Full && self.capacity.has_room(self.connections.len()) {
+                    self.start_listening();
                 }
             }
         }
@@ -438,16 +458,31 @@ impl EventLoop {
     /// Accepts what waits at a listener, serving each connection before the next is accepted: `least` of them, and
     /// more as long as there is room for their requests.
     fn accept(&mut self, index: usize, least: usize) {
+        let mut has_failed = false;
         for count in 0..ACCEPTS_A_TURN {
             if count >= least && self.services.dispatch.is_full() {
                 return;
             }
+            let displaced = match self.capacity.has_room(self.connections.len()) {
+                true => None,
+                false => match self.oldest_idle() {
+                    Some(idler) => Some(idler),
+                    None if self.admission == Admission::Closed => None,
+                    None => return self.full(),
+                },
+            };
             let Some(listener) = self.listeners.get(index) else {
                 return;
             };
             match listener.accept() {
                 Ok((stream, info)) => {
+                    has_failed = false;
+                    self.capacity
+                        .note(stream.as_fd().as_raw_fd(), self.connections.len());
                     let protocol = listener.speak(&self.services.limits);
+                    if let Some(idler) = displaced {
+                        self.displace(idler);
+                    }
                     let entry = self.connections.vacant_entry();
                     let slot = entry.key();
                     self.generation = self.generation.wrapping_add(1).max(1);
@@ -459,12 +494,68 @@ impl EventLoop {
                     });
                     self.welcome(slot);
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) if is_exhaustion(&error) => return self.exhausted(&error),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.idle.put_back(displaced);
+                    return;
+                }
+                Err(error) if is_exhaustion(&error) => {
+                    // The kernel looks for a descriptor first, and then whether anyone waits.
+                    if !listener.has_visitors() {
+                        self.idle.put_back(displaced);
+                        return;
+                    }
+                    // Once more if there are some that can go; but it may be the machine that is out of them.
+                    if std::mem::replace(&mut has_failed, true) || !self.displace_some() {
+                        return self.exhausted(&error);
+                    }
+                }
                 // One connection that went wrong before it was taken (ECONNABORTED, EPROTO, …).
                 Err(error) => log::debug!("accept: {error}"),
             }
         }
+    }
+
+    /// Since when the connection in that place has been idle, if it is.
+    fn idle_since(&self, slot: usize) -> Option<Instant> {
+        self.connections.get(slot)?.connection.idle_since()
+    }
+
+    /// The connection that has been idle for longest.
+    fn oldest_idle(&mut self) -> Option<Idler> {
+        let mut idle = std::mem::take(&mut self.idle);
+        let all = || {
+            self.connections.iter().filter_map(|(slot, entry)| {
+                let since = entry.connection.idle_since()?;
+                Some(Idler { since, slot })
+            })
+        };
+        let oldest = idle.take_oldest(|slot| self.idle_since(slot), all);
+        self.idle = idle;
+        oldest
+    }
+
+    /// Closes an idle connection to make room, unless its client speaks in this very moment.
+    fn displace(&mut self, idler: Idler) {
+        let Some(entry) = self.connections.get_mut(idler.slot) else {
+            return;
+        };
+        let verdict = entry.connection.look_again(&mut self.services);
+        self.settle(idler.slot, verdict);
+        if self.idle_since(idler.slot) == Some(idler.since) {
+            self.settle(idler.slot, Verdict::Close);
+        }
+    }
+
+    /// Closes a few that are idle. `false`: none was.
+    fn displace_some(&mut self) -> bool {
+        let before = self.connections.len();
+        for _ in 0..EXHAUSTION_ROOM {
+            let Some(idler) = self.oldest_idle() else {
+                break;
+            };
+            self.displace(idler);
+        }
+        self.connections.len() < before
     }
 
     /// The first step of a new connection. Most bring their request along, many are over with its answer: the
@@ -491,19 +582,40 @@ impl EventLoop {
         self.settle(slot, verdict);
     }
 
+    /// Everyone who is here is busy: others wait until one leaves or has nothing to say.
+    fn full(&mut self) {
+        if self.is_time_to_complain() {
+            log::warn!(
+                "all of {} connections are busy: more wait to be accepted (raise max-connections or max-fd, or have \
+                 more processes)",
+                self.capacity.most()
+            );
+        }
+        self.stop_listening();
+        self.admission = Admission::Full;
+    }
+
     /// Out of descriptors: epoll would report the listener again and again, so it is not watched for a while.
     fn exhausted(&mut self, error: &io::Error) {
-        let now = self.services.now();
-        if self.next_complaint.is_none_or(|at| now >= at) {
-            self.next_complaint = Some(now + EXHAUSTION_REMINDER);
+        if self.is_time_to_complain() {
             log::error!(
-                "no connection can be accepted: {error}; {} are open; trying again every {} ms (raise ulimit -n)",
+                "no connection can be accepted: {error}; {} are open; trying again every {} ms (raise max-fd or \
+                 ulimit -n)",
                 self.connections.len(),
                 ACCEPT_PAUSE.as_millis()
             );
         }
         self.stop_listening();
-        self.admission = Admission::Exhausted(now + ACCEPT_PAUSE);
+        self.admission = Admission::Exhausted(self.services.now() + ACCEPT_PAUSE);
+    }
+
+    fn is_time_to_complain(&mut self) -> bool {
+        let now = self.services.now();
+        let is_time = self.next_complaint.is_none_or(|at| now >= at);
+        if is_time {
+            self.next_complaint = Some(now + EXHAUSTION_REMINDER);
+        }
+        is_time
     }
 
     fn stop_listening(&mut self) {
@@ -628,22 +740,25 @@ impl EventLoop {
         {
             self.start_listening();
         }
-        if now < self.next_sweep {
+        if now < self.schedule.next() {
             return;
         }
-        self.next_sweep = now + SWEEP;
-        let draining = self.admission == Admission::Closed;
-        let mut verdicts = Vec::new();
-        for (slot, entry) in &mut self.connections {
-            verdicts.extend(
-                entry
-                    .connection
-                    .expire(&mut self.services, draining)
-                    .map(|verdict| (slot, verdict)),
-            );
+        let (limits, open) = (&self.services.limits, self.connections.len());
+        self.capacity.forget(open);
+        let keep_alive = self.capacity.keep_alive(limits.keep_alive, open);
+        if keep_alive < std::mem::replace(&mut self.services.keep_alive, keep_alive) {
+            self.schedule.all_moved(now);
         }
-        for (slot, verdict) in verdicts {
-            self.settle(slot, verdict);
+        let draining = self.admission == Admission::Closed;
+        for slot in self.schedule.take_due(now) {
+            let Some(entry) = self.connections.get_mut(slot) else {
+                self.schedule.set(slot, None);
+                continue;
+            };
+            match entry.connection.expire(&mut self.services, draining) {
+                Patience::Until(end) => self.schedule.set(slot, end),
+                Patience::Over(verdict) => self.settle(slot, verdict),
+            }
         }
     }
 }

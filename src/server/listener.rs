@@ -3,11 +3,13 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use mio::net::{TcpListener, UnixListener};
 use uwrs_api::{ConnectionInfo, Peer, Protocol};
 
 use crate::config::Limits;
+use crate::sys;
 
 use super::stream::Stream;
 
@@ -69,6 +71,12 @@ impl Listener {
                 Ok((Stream::Unix(stream), self.info.clone()))
             }
         }
+    }
+
+    /// Does anyone wait?
+    pub(crate) fn has_visitors(&self) -> bool {
+        let waits = sys::wait_readable(&[self.as_fd()], Some(Duration::ZERO));
+        waits.map_or(true, |waits| waits.contains(&true))
     }
 
     /// The protocol's side of a connection accepted here.

@@ -2,14 +2,17 @@
 //! what the bytes mean is decided in [`crate::protocol`], what is answered in a gateway.
 
 mod body;
+mod capacity;
 mod clock;
 mod connection;
 mod dispatch;
 mod event_loop;
 mod exchange;
+mod idle;
 mod listener;
 mod mailbox;
 mod occurrence;
+mod schedule;
 mod services;
 mod stints;
 mod stream;

@@ -2,7 +2,7 @@
 //! the scoreboard.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uwrs_api::{BodySource, ConnectionInfo, Exchange, ExchangeId, Outbound, Peer, Pull, Request};
 
@@ -25,6 +25,8 @@ pub struct Services {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
+    /// What `limits` says of idle connections, or less while there are many of them.
+    pub(crate) keep_alive: Duration,
     pub(crate) access_log: AccessLog,
     pub(crate) slot: Slot,
     pub(super) stints: Stints,
@@ -49,6 +51,7 @@ impl Services {
             dispatch,
             mailbox,
             clock: Clock::new(),
+            keep_alive: limits.keep_alive,
             limits,
             access_log,
             slot,

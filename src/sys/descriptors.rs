@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd;
 
 use super::to_io;
@@ -61,6 +62,27 @@ pub fn close_descriptor(fd: RawFd) {
     unsafe {
         libc::close(fd);
     }
+}
+
+/// How many descriptors this process may have open at once.
+pub fn descriptor_limit() -> usize {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// Lets this process, and those that come of it, have so many descriptors open at once. Gives how many it may have:
+/// fewer where the hard limit is lower and may not be raised.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn set_descriptor_limit(asked: u64) -> io::Result<u64> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(to_io)?;
+    if setrlimit(Resource::RLIMIT_NOFILE, asked, hard.max(asked)).is_ok() {
+        return Ok(asked);
+    }
+    let allowed = asked.min(hard);
+    setrlimit(Resource::RLIMIT_NOFILE, allowed, hard).map_err(to_io)?;
+    Ok(allowed)
 }
 
 /// Standard input reads nothing from now on.

@@ -16,8 +16,8 @@ mod title;
 pub use backlog::{SocketDiagnosis, waiting_connections};
 pub use clock::{LocalTime, local_time, monotonic_microseconds, monotonic_milliseconds};
 pub use descriptors::{
-    adopt_descriptor, blocking_pipe, close_descriptor, is_open, is_regular_file, pipe, redirect_input,
-    redirect_output, set_inheritable, write_once,
+    adopt_descriptor, blocking_pipe, close_descriptor, descriptor_limit, is_open, is_regular_file, pipe,
+    redirect_input, redirect_output, set_descriptor_limit, set_inheritable, write_once,
 };
 pub use files::set_umask;
 pub use identity::{Account, Identity, change_owner, effective_user, find_group, find_user};

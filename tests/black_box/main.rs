@@ -13,6 +13,7 @@
 mod answers;
 mod command_line;
 mod crash;
+mod crowd;
 mod deadlines;
 mod examples;
 mod fifo;
@@ -27,6 +28,7 @@ mod nginx;
 mod pep3333;
 mod privileges;
 mod reload;
+mod rude;
 mod scaling;
 mod signals;
 mod soak;

@@ -18,6 +18,7 @@ impl Resolver<'_> {
         let send_timeout = self.timeout("so-send-timeout", pause);
         let keep_alive = self.amount("http-keepalive");
         let harakiri = self.harakiri();
+        let max_connections = self.said_number("max-connections")?;
         Some(Limits {
             head_bytes: head_bytes?,
             // uWSGI counts names and values; a request there may have twice as many variables as max-vars says.
@@ -29,6 +30,7 @@ impl Resolver<'_> {
             send_timeout: send_timeout?,
             keep_alive: Duration::from_secs(keep_alive?),
             harakiri: harakiri?,
+            max_connections: max_connections.and_then(|number| usize::try_from(number).ok()),
         })
     }
 

@@ -22,6 +22,7 @@ impl Resolver<'_> {
         let mercy = self.mercy();
         let worker_limits = self.worker_limits(master);
         let scaling = self.scaling(master, workers);
+        let max_fd = self.said_number("max-fd")?;
         Some(ProcessConfig {
             master,
             uid: self.principal("uid"),
@@ -38,6 +39,7 @@ impl Resolver<'_> {
             scaling: scaling?,
             worker_reload_mercy: Duration::from_secs(mercy?),
             worker_limits: worker_limits?,
+            max_fd,
         })
     }
 

@@ -126,7 +126,6 @@ pub(super) const OPTIONS: &[Definition] = &[
     flag("jailed", Theme::Processes),
     optional("ksm", Theme::Processes),
     text("limit-as", Theme::Processes),
-    text("max-fd", Theme::Processes),
     optional("mule", Theme::Processes),
     text("mule-reload-mercy", Theme::Processes),
     text("mules", Theme::Processes),

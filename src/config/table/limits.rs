@@ -87,6 +87,14 @@ pub(super) const OPTIONS: &[Definition] = &[
         "http-timeout",
         "the same as socket-timeout; of both, the longer one counts",
     ),
+    option(
+        "max-connections",
+        1,
+        1 << 30,
+        "N",
+        "how many connections a worker holds; idle ones make room for new ones, and if none is idle, those wait to be \
+         accepted. As many as there are descriptors for if nothing is said",
+    ),
     Definition::new(
         "http-keepalive",
         Kind::Amount {
@@ -94,7 +102,8 @@ pub(super) const OPTIONS: &[Definition] = &[
             unit: "SECONDS",
         },
         Theme::Limits,
-        "how long a connection may wait for its next request; 0 closes each after its answer",
+        "how long a connection may wait for its next request, less when more than half of max-connections are \
+         open; 0 closes each after its answer",
     )
     .default("65")
     .unlike("0"),

@@ -139,4 +139,14 @@ pub(super) const OPTIONS: &[Definition] = &[
         Kind::Text("TEXT"),
         "put this behind every title",
     ),
+    Definition::new(
+        "max-fd",
+        Kind::Number {
+            least: 64,
+            most: 1 << 30,
+            unit: "N",
+        },
+        Theme::Processes,
+        "how many descriptors each process may have open; as many as whoever starts it allows if nothing is said",
+    ),
 ];

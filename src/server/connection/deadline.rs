@@ -1,6 +1,6 @@
 //! How long a connection waits for its client, and what follows. When it is looked at is the event loop's business.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uwrs_api::{ProtocolState, Refusal};
 
@@ -22,6 +22,14 @@ enum Expiry {
     Refuse(&'static str, &'static str),
     /// The gateway, which has the exchange already, hears that nothing more comes.
     Lose,
+}
+
+/// What was found by a look at a wait.
+pub(crate) enum Patience {
+    /// The wait may last until then; `None`: no one waits for the client.
+    Until(Option<Instant>),
+    /// It has lasted too long, and this is what follows.
+    Over(Verdict),
 }
 
 impl Connection {
@@ -48,7 +56,7 @@ impl Connection {
                 Expiry::Refuse("the request's body did not arrive in time", "body-timeout"),
             )),
             (_, ProtocolState::Idle) if draining => Some((DRAIN_IDLE, Expiry::Close)),
-            (_, ProtocolState::Idle) if self.served > 0 => Some((limits.keep_alive, Expiry::Close)),
+            (_, ProtocolState::Idle) if self.served > 0 => Some((services.keep_alive, Expiry::Close)),
             (_, ProtocolState::Idle) => Some((limits.head_timeout, Expiry::Close)),
             _ => Some((
                 limits.head_timeout,
@@ -60,26 +68,33 @@ impl Connection {
         }
     }
 
-    /// Ends a wait that has lasted too long. `None`: none has.
-    pub(crate) fn expire(&mut self, services: &mut Services, draining: bool) -> Option<Verdict> {
-        let (limit, expiry) = self.deadline(services, draining)?;
-        if services.now().duration_since(self.since) < limit {
-            return None;
+    /// Ends a wait that has lasted too long.
+    pub(crate) fn expire(&mut self, services: &mut Services, draining: bool) -> Patience {
+        let Some((limit, expiry)) = self.deadline(services, draining) else {
+            return Patience::Until(None);
+        };
+        let end = self.since + limit;
+        if services.now() < end {
+            return Patience::Until(Some(end));
         }
+        Patience::Over(self.end_wait(expiry, services))
+    }
+
+    fn end_wait(&mut self, expiry: Expiry, services: &mut Services) -> Verdict {
         match expiry {
-            Expiry::Close => Some(Verdict::Close),
+            Expiry::Close => Verdict::Close,
             Expiry::Cut(why) => {
                 log::debug!("connection from {} cut: {why}", self.info.peer);
                 self.stream.reset_on_close();
-                Some(Verdict::Close)
+                Verdict::Close
             }
             Expiry::Lose => {
                 self.lose_client(services);
-                Some(self.advance(services))
+                self.advance(services)
             }
             Expiry::Refuse(why, option) => {
                 self.refuse(&Refusal::new(408, why).limited_by(option), services);
-                Some(self.advance(services))
+                self.advance(services)
             }
         }
     }

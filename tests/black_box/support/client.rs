@@ -8,6 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use socket2::SockRef;
+
 use super::wait::PATIENCE;
 
 /// An answer.
@@ -243,6 +245,21 @@ impl Connection {
             bytes.extend_from_slice(&piece[..count]);
         }
         bytes
+    }
+
+    /// Breaks the connection off, so that the server sees a reset.
+    pub(crate) fn reset(self) {
+        if let Stream::Tcp(stream) = self.0.get_ref() {
+            SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+    }
+
+    /// Waits no longer than that for the server to take what is sent.
+    pub(crate) fn set_write_patience(&self, patience: Duration) {
+        match self.0.get_ref() {
+            Stream::Tcp(stream) => stream.set_write_timeout(Some(patience)).unwrap(),
+            Stream::Unix(stream) => stream.set_write_timeout(Some(patience)).unwrap(),
+        }
     }
 
     /// Has the server sent something, or closed, within the patience that was set?
