@@ -32,6 +32,8 @@ def uwrs(job):
 
 
 def floor(job):
+    if job.uwsgi_socket:
+        return [FLOOR, "--uwsgi", job.uwsgi_socket]
     return [FLOOR, *([] if job.keep_alive else ["--close"]), str(job.port)]
 
 
