@@ -1,6 +1,6 @@
 //! The octets of HTTP: what a token, a field value, a target, a number, an authority may consist of.
 //!
-//! Questions only; what a violation costs is decided where the question is asked.
+//! What a field value is, is `uwrs_api`'s to say. Questions only; what a violation costs is decided where the question is asked.
 
 use std::net::Ipv6Addr;
 use std::ops::Range;
@@ -56,17 +56,6 @@ pub(super) fn trim(bytes: &[u8]) -> Range<usize> {
         .position(|&byte| !is_blank(byte))
         .unwrap_or(end);
     start..end
-}
-
-/// Is it free of control bytes (RFC 9110 §5.5)? Bytes from 0x80 on are allowed: they are opaque.
-pub(super) fn is_field_value(bytes: &[u8]) -> bool {
-    // No early exit: the loop without one becomes vector instructions, and nearly every value is good.
-    bytes.iter().fold(true, |good, &byte| good & is_value_byte(byte))
-}
-
-/// May `byte` be part of a field value?
-pub(super) fn is_value_byte(byte: u8) -> bool {
-    (byte >= 0x20 && byte != 0x7f) || byte == b'\t'
 }
 
 /// Is it visible ASCII without `#`? A fragment is never sent (RFC 9112 §3.2). What RFC 3986 would have
@@ -138,11 +127,16 @@ pub(super) fn is_authority(value: &[u8]) -> bool {
             &rest[end + 1..]
         }
         _ => {
-            let end = memchr::memchr(b':', value).unwrap_or(value.len());
-            if !is_registered_name(&value[..end]) {
+            // Nearly every name is of these; a colon is none of them.
+            let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+            let plain = value.iter().take_while(|byte| is_plain(byte)).count();
+            let others = &value[plain..];
+            let end = others.iter().position(|&byte| byte == b':');
+            let (name, after) = others.split_at(end.unwrap_or(others.len()));
+            if !is_registered_name(name) {
                 return false;
             }
-            &value[end..]
+            after
         }
     };
     match after_host {
@@ -154,11 +148,6 @@ pub(super) fn is_authority(value: &[u8]) -> bool {
 
 /// Is it a `reg-name` of RFC 3986 §3.2.2? An IPv4 address is one, too.
 fn is_registered_name(mut name: &[u8]) -> bool {
-    // Nearly every name is of these; the loop without an early exit becomes vector instructions.
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() | (byte == b'.') | (byte == b'-');
-    if name.iter().fold(true, |plain, &byte| plain & is_plain(byte)) {
-        return true;
-    }
     loop {
         name = match name {
             [] => return true,

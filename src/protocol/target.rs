@@ -55,10 +55,13 @@ impl Target {
 
     /// Finds the parts and checks nothing.
     pub(super) fn split(target: &[u8]) -> Self {
-        let authority_start = [&b"http://"[..], b"https://"].iter().find_map(|scheme| {
-            let start = target.get(..scheme.len())?;
-            start.eq_ignore_ascii_case(scheme).then_some(scheme.len())
-        });
+        let authority_start = match target {
+            [b'/', ..] => None,
+            _ => [&b"http://"[..], b"https://"].iter().find_map(|scheme| {
+                let start = target.get(..scheme.len())?;
+                start.eq_ignore_ascii_case(scheme).then_some(scheme.len())
+            }),
+        };
         let path_start = authority_start.map_or(0, |start| {
             let length = target[start..]
                 .iter()

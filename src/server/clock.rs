@@ -13,7 +13,8 @@ pub(crate) struct Clock {
     now: Instant,
     /// The same moment of two clocks: this process's and the one that all processes share.
     start: (Instant, u64),
-    date_made: Option<Instant>,
+    /// When the Date is to be made anew.
+    date_until: Option<Instant>,
     date: [u8; DATE_BYTES],
 }
 
@@ -23,7 +24,7 @@ impl Clock {
         Self {
             now: start.0,
             start,
-            date_made: None,
+            date_until: None,
             date: [b' '; DATE_BYTES],
         }
     }
@@ -52,13 +53,12 @@ impl Clock {
 
     /// The Date of now.
     pub(crate) fn date(&mut self) -> &[u8] {
-        let fresh = |made: Instant| self.now.duration_since(made) < Duration::from_millis(500);
-        if !self.date_made.is_some_and(fresh) {
+        if self.date_until.is_none_or(|until| self.now >= until) {
             let text = httpdate::fmt_http_date(SystemTime::now());
             if let Ok(date) = text.as_bytes().try_into() {
                 self.date = date;
             }
-            self.date_made = Some(self.now);
+            self.date_until = Some(self.now + Duration::from_millis(500));
         }
         &self.date
     }

@@ -51,6 +51,9 @@ impl Stream {
     }
 
     fn write_slices(&mut self, outbound: &Outbound) -> io::Result<usize> {
+        if let Some(bytes) = outbound.as_one() {
+            return self.write_bytes(bytes);
+        }
         let mut slices = [IoSlice::new(&[]); SLICES];
         let mut count = 0;
         for (place, bytes) in slices.iter_mut().zip(outbound.slices(SLICES)) {
@@ -63,10 +66,16 @@ impl Stream {
             (Self::Tcp(stream), _) if count < SLICES && outbound.has_file() => {
                 SockRef::from(&*stream).send_vectored_with_flags(slices, libc::MSG_MORE | libc::MSG_NOSIGNAL)
             }
-            (Self::Tcp(stream), [slice]) => stream.write(slice),
-            (Self::Unix(stream), [slice]) => stream.write(slice),
+            (stream, [slice]) => stream.write_bytes(slice),
             (Self::Tcp(stream), _) => stream.write_vectored(slices),
             (Self::Unix(stream), _) => stream.write_vectored(slices),
+        }
+    }
+
+    fn write_bytes(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
         }
     }
 
@@ -89,10 +98,7 @@ impl Stream {
         if count == 0 {
             return Err(shrunk());
         }
-        match self {
-            Self::Tcp(stream) => stream.write(&bytes[..count]),
-            Self::Unix(stream) => stream.write(&bytes[..count]),
-        }
+        self.write_bytes(&bytes[..count])
     }
 
     /// Tells the peer that nothing more will be sent. That it is gone already is no error.

@@ -163,6 +163,11 @@ impl Outbound {
         segments.any(|segment| matches!(segment, Segment::File(_)))
     }
 
+    /// All that there is to send, where it is one run.
+    pub fn as_one(&self) -> Option<&[u8]> {
+        self.segments.is_empty().then_some(&self.buffer[..])
+    }
+
     /// The runs to write, in order, at most `limit` of them: up to the first part of a file.
     pub fn slices(&self, limit: usize) -> impl Iterator<Item = &[u8]> {
         let mut at = 0;

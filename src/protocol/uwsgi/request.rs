@@ -5,12 +5,10 @@
 
 use std::sync::Arc;
 
-use uwrs_api::{BodyFraming, Refusal, Request, Span, Text, Version};
+use uwrs_api::{BodyFraming, Refusal, Request, Span, Text, Version, is_field_value};
 
 use super::packet::{Header, Modifier, pairs};
-use crate::protocol::syntax::{
-    NumberError, is_authority, is_field_value, is_token, is_token_byte, number, trim,
-};
+use crate::protocol::syntax::{NumberError, is_authority, is_token, is_token_byte, number, trim};
 use crate::protocol::target::{Target, decode_path};
 use crate::protocol::{HeadLimits, policy};
 

@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError, PyValueErr
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
-use uwrs_api::ResponseHead;
+use uwrs_api::{ResponseHead, is_field_value};
 
 use super::answer::{Answer, Misstep, StartedHead};
 use crate::raw;
@@ -200,7 +200,7 @@ pub(super) fn put_field(
         )));
     }
     let value_bytes = match raw::latin1_bytes(value)? {
-        Some(bytes) if is_text(bytes) => bytes,
+        Some(bytes) if is_field_value(bytes) => bytes,
         Some(_) => {
             return Err(bad_value(
                 name,
@@ -249,7 +249,7 @@ fn parse_status<'a>(status: &'a Bound<'_, PyString>) -> PyResult<(u16, &'a [u8])
     let Some(bytes) = raw::latin1_bytes(status)? else {
         return refused("a character that latin-1 has not");
     };
-    if !is_text(bytes) {
+    if !is_field_value(bytes) {
         return refused("a control character such as CR, LF or NUL");
     }
     let Some((digits, rest)) = bytes.split_first_chunk::<3>() else {
@@ -275,14 +275,6 @@ fn parse_length(value: &[u8]) -> Option<u64> {
     digits.iter().try_fold(0_u64, |length, digit| {
         let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
         length.checked_mul(10)?.checked_add(digit)
-    })
-}
-
-/// May these stand in a field's value or a reason: no control characters but a tab (RFC 9110 §5.5)? No early exit: the
-/// loop without one becomes vector instructions, and nearly every value is good.
-fn is_text(bytes: &[u8]) -> bool {
-    bytes.iter().fold(true, |good, &byte| {
-        good & ((byte >= b' ') & (byte != 0x7f) | (byte == b'\t'))
     })
 }
 
