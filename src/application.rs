@@ -26,7 +26,7 @@ pub fn start_runtime(config: &Config, master: Option<Pid>) -> Result<Box<dyn Run
         chdir2: application.chdir2.clone(),
         workers: config.processes.workers,
         master,
-        traceback_signal: config.limits.harakiri.limit.map(|_| TRACEBACK_SIGNAL as i32),
+        traceback_signal: master.map(|_| TRACEBACK_SIGNAL as i32),
         ..Settings::default()
     })
 }

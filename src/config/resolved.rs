@@ -179,6 +179,10 @@ pub struct ProcessConfig {
     pub die_on_term: bool,
     /// `worker-reload-mercy`: how long a leaving worker may take before it is killed.
     pub worker_reload_mercy: Duration,
+    /// `cpu-affinity`: on how many processors each worker is kept; `None`: on all.
+    pub cpu_affinity: Option<usize>,
+    /// `boot-timeout`: how long a generation may take until all its workers are ready.
+    pub boot_timeout: Duration,
     /// When a worker is replaced although it serves.
     pub worker_limits: WorkerLimits,
     /// `max-fd`: how many descriptors each process may have open; `None`: as many as it was started with.
@@ -205,6 +209,8 @@ impl Default for ProcessConfig {
             daemonize: None,
             die_on_term: true,
             worker_reload_mercy: Duration::from_secs(60),
+            cpu_affinity: None,
+            boot_timeout: Duration::from_secs(600),
             worker_limits: WorkerLimits::default(),
             max_fd: None,
             procname: ProcnameConfig::default(),
@@ -277,6 +283,8 @@ pub struct WorkerLimits {
     pub resident: Option<u64>,
     /// `reload-on-as`: bytes.
     pub address_space: Option<u64>,
+    /// `reload-on-exception`: an exception that the application does not catch.
+    pub exceptions: bool,
     /// `evil-reload-on-rss`: bytes at which it is killed.
     pub deadly_resident: Option<u64>,
     /// `evil-reload-on-as`: bytes at which it is killed.

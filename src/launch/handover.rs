@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::sockets::{FileId, Inherited};
 use crate::config::{ListenAddress, ProtocolKind, Scaling};
-use crate::master::{Handover, Settings, WorkerView};
+use crate::master::{BOOT_LIMIT, Handover, Settings, WorkerView};
 use crate::sys;
 
 /// The variable. It does not begin with `UWRS_`: those are options.
@@ -214,6 +214,8 @@ fn decode_server(words: &mut Words<'_>) -> Result<Handover, String> {
         workers,
         scaling: Scaling::default(),
         mercy,
+        // What is handed over is ready.
+        boot_limit: BOOT_LIMIT,
         die_on_term: words.flag()?,
     };
     Ok(Handover {
@@ -328,6 +330,7 @@ mod tests {
                     workers: 2,
                     scaling: Scaling::default(),
                     mercy: Duration::from_millis(1500),
+                    boot_limit: BOOT_LIMIT,
                     die_on_term: true,
                 },
                 mold: Some((3, 99)),

@@ -10,7 +10,9 @@ mod watch;
 mod wear;
 mod wishes;
 
-pub(crate) use supervisor::{Handover, STATUS_NO_APPLICATION, Settings, WorkerView, plural, seconds};
+pub(crate) use supervisor::{
+    BOOT_LIMIT, Handover, STATUS_NO_APPLICATION, Settings, WorkerView, plural, seconds,
+};
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -25,7 +27,7 @@ use crate::logging;
 use crate::mold::{Channel, Mold, Next, Report, Request};
 use crate::program::Program;
 use crate::scoreboard::Scoreboard;
-use crate::sys::{self, Ending, Fork, MasterSignals, Pid, Signal};
+use crate::sys::{self, Ending, Fork, MasterSignals, Pid, Signal, TRACEBACK_SIGNAL};
 use crate::worker::BoundListener;
 use meter::Meter;
 use reexecution::take_over;
@@ -348,6 +350,7 @@ impl Master<'_> {
             }
             Output::DismissMold { pid } => self.dismiss_mold(pid),
             Output::Leave { pid, urge } => send(pid, signal_of(urge)),
+            Output::Trace { pid } => send(pid, TRACEBACK_SIGNAL),
             Output::Overdue {
                 pid,
                 what,
@@ -662,6 +665,7 @@ pub(crate) fn settings_of(config: &Config) -> Settings {
         workers: config.processes.workers.max(1),
         scaling: config.processes.scaling,
         mercy: config.processes.worker_reload_mercy,
+        boot_limit: config.processes.boot_timeout,
         die_on_term: config.processes.die_on_term,
     }
 }

@@ -130,6 +130,7 @@ fn look_for_wear(seen: &Seen, config: &Config) -> Option<Input> {
     let sight = Sight {
         number: seen.worker.number,
         requests: seen.snapshot.requests,
+        exceptions: seen.snapshot.exceptions,
         age: report::age_of(seen.snapshot.started),
         memory: memory.flatten(),
     };

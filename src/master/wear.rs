@@ -13,6 +13,8 @@ pub(super) struct Sight {
     pub(super) number: usize,
     /// Requests finished.
     pub(super) requests: u64,
+    /// Exceptions that the application did not catch.
+    pub(super) exceptions: u64,
     /// Since it was started.
     pub(super) age: Duration,
     /// What it occupies; `None` where nobody looked, or it is gone.
@@ -30,7 +32,7 @@ pub(super) enum Finding {
 
 /// Is there something to look for?
 pub(super) fn is_wanted(limits: &WorkerLimits) -> bool {
-    limits.requests.is_some() || limits.lifetime.is_some() || wants_memory(limits)
+    limits.requests.is_some() || limits.lifetime.is_some() || limits.exceptions || wants_memory(limits)
 }
 
 /// Is it about memory?
@@ -67,7 +69,19 @@ pub(super) fn judge(limits: &WorkerLimits, sight: &Sight) -> Option<Finding> {
                 ("reload-on-as", limits.address_space),
             )
         })
+        .or_else(|| too_wild(limits, sight))
         .map(Finding::Worn)
+}
+
+fn too_wild(limits: &WorkerLimits, sight: &Sight) -> Option<String> {
+    let exceptions = match sight.exceptions {
+        0 => return None,
+        1 => "an exception".to_owned(),
+        count => format!("{count} exceptions"),
+    };
+    limits
+        .exceptions
+        .then(|| format!("has let {exceptions} through (reload-on-exception)"))
 }
 
 fn too_busy(limits: &WorkerLimits, sight: &Sight) -> Option<String> {
@@ -130,6 +144,7 @@ mod tests {
     const SIGHT: Sight = Sight {
         number: 1,
         requests: 500,
+        exceptions: 3,
         age: Duration::from_secs(100),
         memory: Some(ProcessMemory {
             resident: 200 << 20,
@@ -161,7 +176,14 @@ mod tests {
 
     #[test]
     fn each_limit_is_found_and_said() {
-        let cases: [(WorkerLimits, &str); 6] = [
+        let cases: [(WorkerLimits, &str); 7] = [
+            (
+                WorkerLimits {
+                    exceptions: true,
+                    ..limits()
+                },
+                "worn: has let 3 exceptions through (reload-on-exception)",
+            ),
             (
                 WorkerLimits {
                     requests: Some(500),

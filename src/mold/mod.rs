@@ -2,6 +2,7 @@
 //! the master asks, and what becomes of the workers is the master's business; they are its children, not the
 //! mold's.
 
+mod affinity;
 mod channel;
 
 pub use channel::{Channel, Next, Report, Request};
@@ -81,7 +82,7 @@ impl Mold {
         let role = ProcessRole::Mold(self.generation);
         logging::set_role(&role.to_string());
         self.titles.show(role);
-        if let Err(error) = sys::ignore_commands() {
+        if let Err(error) = sys::ignore_commands().and_then(|()| sys::expect_traceback_signal()) {
             return self.fail(1, format!("cannot take signals: {error}"));
         }
         sys::restore_signals(mask);
@@ -200,6 +201,9 @@ impl Mold {
         let role = ProcessRole::Worker(order.number);
         logging::set_role(&role.to_string());
         self.titles.show(role);
+        if let Some(each) = self.config.processes.cpu_affinity {
+            affinity::apply(order.number, each);
+        }
         let signals = sys::take_worker_signals();
         sys::restore_signals(mask);
         runtime.fork(ForkStage::Child);

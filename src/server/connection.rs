@@ -605,7 +605,10 @@ impl Connection {
                 return;
             }
             Reply::Response { head, body } => (head, body),
-            Reply::Abort => internal_error(),
+            Reply::Abort => {
+                services.slot.exception();
+                internal_error()
+            }
             Reply::Piece(_) | Reply::End | Reply::Break => return self.take_pushed(reply, services),
             Reply::ReadOn | Reply::AskForRoom => return self.note_wish(&reply),
         };
@@ -712,6 +715,7 @@ impl Connection {
                 self.conclude(record, services);
             }
             (Pull::Failed | Pull::Data(_) | Pull::File(_), source) => {
+                services.slot.exception();
                 drop(source);
                 self.cut(&record, services);
             }

@@ -669,7 +669,10 @@ impl EventLoop {
             | Reply::ReadOn
             | Reply::AskForRoom => return,
             Reply::Response { head, .. } => head.status,
-            Reply::Abort => 500,
+            Reply::Abort => {
+                self.services.slot.exception();
+                500
+            }
         };
         self.services.slot.end(status, 0);
         let Reply::Response { body, .. } = reply else {

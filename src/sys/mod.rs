@@ -24,15 +24,15 @@ pub use identity::{Account, Identity, change_owner, effective_user, find_group, 
 pub use memory::SharedMemory;
 pub use poll::{EpollEvents, epoll_exclusive, epoll_remove, epoll_wait, wait_readable, wait_writable};
 pub use process::{
-    Ending, Fork, Pid, ProcessMemory, ThreadState, become_session_leader, exit_now, fork, is_alive,
-    is_forked_copy, notice_forks, parent_pid, process_memory, process_name, process_time, reap_any,
-    reap_child, replace_program, send_signal, set_die_with_parent, set_environment, set_process_name,
+    Ending, Fork, Pid, ProcessMemory, ThreadState, allowed_processors, become_session_leader, exit_now, fork,
+    is_alive, is_forked_copy, notice_forks, parent_pid, process_memory, process_name, process_time, reap_any,
+    reap_child, replace_program, run_on, send_signal, set_die_with_parent, set_environment, set_process_name,
     set_subreaper, thread_states,
 };
 pub use signals::{
-    MasterSignals, SignalMask, TRACEBACK_SIGNAL, block_signals, ignore_commands, renew_single_signals,
-    renew_worker_signals, restart_was_asked, restore_signals, signal_name, take_single_signals,
-    take_worker_signals,
+    MasterSignals, SignalMask, TRACEBACK_SIGNAL, block_signals, expect_traceback_signal, ignore_commands,
+    renew_single_signals, renew_worker_signals, restart_was_asked, restore_signals, signal_name,
+    take_single_signals, take_worker_signals,
 };
 pub use sockets::{Received, defer_accept, message_pair, receive_message, send_file, send_message};
 pub use title::ProcessTitle;

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sched;
 use nix::sys::prctl;
 use nix::sys::signal::{self, Signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -157,6 +158,23 @@ pub fn parent_pid() -> Pid {
 pub fn process_name(pid: Pid) -> Option<String> {
     let name = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
     Some(String::from_utf8_lossy(&name).trim_end().to_owned())
+}
+
+/// The processors that this process may run on, in ascending order.
+pub fn allowed_processors() -> io::Result<Vec<usize>> {
+    let allowed = sched::sched_getaffinity(unistd::Pid::from_raw(0)).map_err(to_io)?;
+    let is_allowed = |processor: &usize| allowed.is_set(*processor).unwrap_or(false);
+    Ok((0..sched::CpuSet::count()).filter(is_allowed).collect())
+}
+
+/// Lets this process, and those forked from it, run on these processors only.
+pub fn run_on(processors: &[usize]) -> io::Result<()> {
+    let mut chosen = sched::CpuSet::new();
+    processors
+        .iter()
+        .try_for_each(|processor| chosen.set(*processor))
+        .and_then(|()| sched::sched_setaffinity(unistd::Pid::from_raw(0), &chosen))
+        .map_err(to_io)
 }
 
 /// What a process occupies.

@@ -37,7 +37,7 @@ const WORKER_COMMANDS: [Signal; 5] = [
     Signal::SIGWINCH,
 ];
 
-/// Asks a worker for tracebacks of its threads. One that the kernel never sends and nobody uses.
+/// Asks a mold or a worker for tracebacks of its threads. One that the kernel never sends and nobody uses.
 pub const TRACEBACK_SIGNAL: Signal = Signal::SIGSTKFLT;
 
 /// `SIGTERM`; `signal 64` for one without a name.
@@ -135,6 +135,11 @@ pub fn ignore_commands() -> io::Result<()> {
     Ok(())
 }
 
+/// Takes no notice of [`TRACEBACK_SIGNAL`] until the interpreter has a handler for it. Children have the same.
+pub fn expect_traceback_signal() -> io::Result<()> {
+    set_action(TRACEBACK_SIGNAL, SigHandler::Handler(take_no_notice))
+}
+
 /// Takes signals as a worker: those that ask it something write their number into the returned pipe
 /// (non-blocking), the others do nothing.
 pub fn take_worker_signals() -> io::Result<OwnedFd> {
@@ -142,8 +147,6 @@ pub fn take_worker_signals() -> io::Result<OwnedFd> {
     // The write end stays open as long as the process: a handler may run at any time.
     PIPE.store(write.into_raw_fd(), Ordering::Relaxed);
     renew_worker_signals()?;
-    // The interpreter puts its own in this place.
-    set_action(TRACEBACK_SIGNAL, SigHandler::Handler(take_no_notice))?;
     Ok(read)
 }
 

@@ -100,7 +100,35 @@ fn a_worker_that_dies_at_every_request_is_not_respawned_without_pause() {
         deaths += 1;
     }
     assert!(deaths < 100, "{deaths} deaths in four seconds");
+    server.wait_for_log(&["ended with status 1", "the next one starts in "]);
     assert_eq!(server.get("/").text(), "hello\n");
+}
+
+#[test]
+fn workers_that_die_at_once_end_the_start_after_some_attempts() {
+    let app = "import os, uwsgi\n\
+        uwsgi.post_fork_hook = lambda: os._exit(7)\n\
+        def application(environ, start_response):\n\
+        \x20   return []\n";
+    let finished = Server::new()
+        .app(app)
+        .ini("http = 127.0.0.1:0\nmodule = app\n")
+        .run();
+    finished.assert_refused(
+        1,
+        &[
+            "worker 1",
+            "ended with status 7 before it was ready",
+            "the next one starts in ",
+        ],
+    );
+    finished.assert_refused(1, &["cannot start: ", "ended with status 7 before it was ready"]);
+    let deaths = finished
+        .log
+        .lines()
+        .filter(|line| line.contains("] error: worker 1 "))
+        .count();
+    assert!((3..10).contains(&deaths), "{deaths} deaths:\n{}", finished.log);
 }
 
 #[test]

@@ -11,6 +11,7 @@
 )]
 
 mod answers;
+mod boot;
 mod command_line;
 mod crash;
 mod crowd;

@@ -170,3 +170,43 @@ fn where_no_new_worker_comes_up_the_old_one_goes_on() {
     }
     assert_eq!(server.count_log("and is replaced"), 1, "{}", server.log());
 }
+
+#[test]
+fn a_worker_whose_application_let_an_exception_through_is_replaced() {
+    let server = Server::new()
+        .ini(&format!(
+            "{HTTP}min-worker-lifetime = 0\nreload-on-exception = true\n"
+        ))
+        .start();
+    let first = server.get("/pid").text().to_owned();
+    assert_eq!(server.get("/status/500%20Caught").status, 500);
+    assert_eq!(server.get("/pid").text(), first);
+    assert_eq!(server.get("/fail").status, 500);
+    server.wait_for_log(&[
+        &first,
+        "has let an exception through (reload-on-exception) and is replaced",
+    ]);
+    soon("another answers", || server.get("/pid").text() != first);
+}
+
+#[test]
+fn each_worker_is_kept_on_its_processors() {
+    let server = server(2, "cpu-affinity = 1\n");
+    let allowed = |pid: i32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        line.unwrap().trim().to_owned()
+    };
+    let workers = server.settle(2).into_iter().map(allowed);
+    let workers: Vec<String> = workers.collect();
+    assert!(
+        workers.iter().all(|list| list.parse::<usize>().is_ok()),
+        "one each: {workers:?}"
+    );
+    if std::thread::available_parallelism().unwrap().get() > 1 {
+        assert_ne!(workers[0], workers[1]);
+    }
+    assert_eq!(allowed(server.mold()), allowed(server.pid()));
+}

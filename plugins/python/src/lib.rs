@@ -60,8 +60,7 @@ pub struct Settings {
     pub workers: usize,
     /// The master's pid (`uwsgi.masterpid()`, also at import); `None` without one.
     pub master: Option<i32>,
-    /// A signal at which a worker writes a traceback of each of its threads to standard error, also while C code holds the
-    /// interpreter.
+    /// A signal at which a traceback of each thread is written to standard error, also while C code holds the interpreter.
     pub traceback_signal: Option<i32>,
     /// What was said, in order, for `uwsgi.opt`; `None`: a key without a value.
     pub options: Vec<(String, Option<String>)>,

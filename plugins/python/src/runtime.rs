@@ -35,6 +35,14 @@ impl PythonRuntime {
     pub(crate) fn start(settings: Settings) -> Result<Self, LoadError> {
         interpreter::start(&settings)?;
         let installed = raw::with_interpreter(|py| {
+            if let Some(signal) = settings.traceback_signal
+                && let Err(error) = trace_on(py, signal)
+            {
+                log::warn!(
+                    "there will be no tracebacks of what is stuck: {}",
+                    failure::traceback(py, &error).trim_end()
+                );
+            }
             uwsgi_module::install(py, &settings)
                 .map_err(|error| failure::load_error(py, "python", &error, None))
         });
@@ -172,14 +180,6 @@ impl Runtime for PythonRuntime {
                 .map_err(|error| failure::plain(format!("chdir2: {}: {error}", directory.display())))?;
         }
         self.attached(|py, runtime| {
-            if let Some(signal) = runtime.settings.traceback_signal
-                && let Err(error) = trace_on(py, signal)
-            {
-                log::warn!(
-                    "there will be no tracebacks of stuck threads: {}",
-                    failure::traceback(py, &error).trim_end()
-                );
-            }
             uwsgi_module::enter_worker(py, facts);
             let gateway = match runtime.gateway.take() {
                 Some(gateway) => gateway,
@@ -259,7 +259,7 @@ impl Drop for QuietCollector<'_> {
     }
 }
 
-/// Has the interpreter write tracebacks at a signal. What an application does with faulthandler is about other signals,
+/// Has the interpreter write tracebacks at a signal, in this process and in those forked from it. What an application does with faulthandler is about other signals,
 /// and its own files.
 fn trace_on(py: Python<'_>, signal: i32) -> PyResult<()> {
     let arguments = PyDict::new(py);

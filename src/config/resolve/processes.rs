@@ -20,6 +20,8 @@ impl Resolver<'_> {
         self.refuse_workers_without_master(master, workers);
         let umask = self.umask();
         let mercy = self.mercy();
+        let cpu_affinity = self.count("cpu-affinity");
+        let boot_timeout = self.number("boot-timeout");
         let worker_limits = self.worker_limits(master);
         let scaling = self.scaling(master, workers);
         let max_fd = self.said_number("max-fd")?;
@@ -38,6 +40,8 @@ impl Resolver<'_> {
             workers: workers?,
             scaling: scaling?,
             worker_reload_mercy: Duration::from_secs(mercy?),
+            cpu_affinity: Some(cpu_affinity?).filter(|each| *each > 0),
+            boot_timeout: Duration::from_secs(boot_timeout?),
             worker_limits: worker_limits?,
             max_fd,
         })

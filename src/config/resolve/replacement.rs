@@ -6,7 +6,9 @@ use super::Resolver;
 use crate::config::resolved::{Harakiri, WorkerLimits};
 
 /// Options that the master goes by.
-const OPTIONS: [&str; 7] = [
+const OPTIONS: [&str; 9] = [
+    "reload-on-exception",
+    "boot-timeout",
     "harakiri",
     "max-requests",
     "max-worker-lifetime",
@@ -39,6 +41,7 @@ impl Resolver<'_> {
             least_lifetime: least_lifetime?,
             resident: Some(resident?).filter(|bytes| *bytes > 0),
             address_space: Some(address_space?).filter(|bytes| *bytes > 0),
+            exceptions: self.flag("reload-on-exception"),
             deadly_resident: Some(deadly_resident?).filter(|bytes| *bytes > 0),
             deadly_address_space: Some(deadly_address_space?).filter(|bytes| *bytes > 0),
         })

@@ -99,6 +99,16 @@ pub(super) const OPTIONS: &[Definition] = &[
         "worker-reload-mercy, where that is not said",
     ),
     option(
+        "cpu-affinity",
+        Kind::Number {
+            least: 0,
+            most: 1024,
+            unit: "N",
+        },
+        "keep each worker on so many processors: the first on the first ones, and so on; 0 is off",
+    )
+    .default("0"),
+    option(
         "touch-reload",
         Kind::File,
         "reload when this file, which need not exist yet, is touched",

@@ -35,6 +35,17 @@ pub(super) const OPTIONS: &[Definition] = &[
         "say which system calls the threads of a worker with a stuck request are in",
     )
     .default("false"),
+    Definition::new(
+        "boot-timeout",
+        Kind::Number {
+            least: 1,
+            most: YEAR,
+            unit: "SECONDS",
+        },
+        Theme::Limits,
+        "how long a generation may take to load the application and to get all workers ready",
+    )
+    .default("600"),
     number(
         "max-requests",
         u64::MAX,
@@ -64,7 +75,7 @@ pub(super) const OPTIONS: &[Definition] = &[
         "min-worker-lifetime",
         YEAR,
         "SECONDS",
-        "no worker is replaced sooner for max-requests, reload-on-rss or reload-on-as",
+        "no worker is replaced sooner, unless for max-worker-lifetime, harakiri or an evil-reload",
     )
     .default("10"),
     number(
@@ -79,6 +90,13 @@ pub(super) const OPTIONS: &[Definition] = &[
         "MB",
         "replace a worker whose address space is so large; 0 is never",
     ),
+    Definition::new(
+        "reload-on-exception",
+        Kind::Flag,
+        Theme::Limits,
+        "replace a worker whose application did not catch an exception",
+    )
+    .default("false"),
     number(
         "evil-reload-on-rss",
         MOST_MEGABYTES,

@@ -41,7 +41,7 @@ fn what_is_not_said_has_a_default() {
 fn limits_of_workers_are_seconds_and_mebibytes() {
     let config = config(
         "max-requests = 1000\nmax-requests-delta = 50\nmax-worker-lifetime = 3600\nmax-worker-lifetime-delta = 60\n\
-         min-worker-lifetime = 20\nreload-on-rss = 200\nreload-on-as = 800\nevil-reload-on-rss = 300\n\
+         min-worker-lifetime = 20\nreload-on-exception\nreload-on-rss = 200\nreload-on-as = 800\nevil-reload-on-rss = 300\n\
          evil-reload-on-as = 900",
     );
     let limits = WorkerLimits {
@@ -52,6 +52,7 @@ fn limits_of_workers_are_seconds_and_mebibytes() {
         least_lifetime: Duration::from_secs(20),
         resident: Some(200 << 20),
         address_space: Some(800 << 20),
+        exceptions: true,
         deadly_resident: Some(300 << 20),
         deadly_address_space: Some(900 << 20),
     };

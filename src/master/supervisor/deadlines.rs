@@ -6,9 +6,7 @@ use log::Level;
 
 use super::generation::{Generation, Mold, SeatState};
 use super::leaver::{Leaver, Role};
-use super::{
-    FORK_LIMIT, Output, PREFLIGHT_LIMIT, Phase, RELOAD_LIMIT, Reexecution, Reload, Supervisor, Urge, seconds,
-};
+use super::{FORK_LIMIT, Output, PREFLIGHT_LIMIT, Phase, Reexecution, Reload, Supervisor, Urge, seconds};
 
 impl Supervisor {
     pub(super) fn advance(&mut self, now: Instant) {
@@ -16,7 +14,7 @@ impl Supervisor {
         if self.phase == Phase::Running {
             self.advance_chain(now);
             self.limit_successors(now);
-            self.limit_reload(now);
+            self.limit_boot(now);
             self.start_molds(now);
             self.fill_seats(now);
             if self.next.as_ref().is_some_and(Generation::is_complete) {
@@ -73,12 +71,14 @@ impl Supervisor {
                 );
             }
         }
-        // Where a generation is new, limit_reload() looks after it.
-        if let Some(Mold::Loading { pid, since, .. }) = self.current.as_mut().map(|current| &mut current.mold)
-            && *since + RELOAD_LIMIT <= now
+        // Where a generation is new, limit_boot() looks after it.
+        if let Some(current) = &mut self.current
+            && let Mold::Loading { pid, since, .. } = &mut current.mold
+            && *since + current.settings.boot_limit <= now
         {
             *since = now;
-            stuck.push((*pid, format!("was not ready within {}", seconds(RELOAD_LIMIT))));
+            let limit = seconds(current.settings.boot_limit);
+            stuck.push((*pid, format!("was not ready within {limit} (boot-timeout)")));
         }
         for (pid, what) in stuck {
             self.log(Level::Error, format!("the mold (pid {pid}) {what} and is killed"));
@@ -89,15 +89,24 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn limit_reload(&mut self, now: Instant) {
-        let is_over = |next: &Generation| next.progressed + RELOAD_LIMIT <= now;
-        if self.current.is_some() && self.next.as_ref().is_some_and(is_over) {
-            let reason = format!(
-                "the new generation was not ready within {}",
-                seconds(RELOAD_LIMIT)
-            );
-            self.give_up_next(1, reason, now);
+    /// A generation that takes too long is asked where it is, then given up.
+    pub(super) fn limit_boot(&mut self, now: Instant) {
+        let Some(next) = self.next.as_mut().filter(|next| next.boot_deadline() <= now) else {
+            return;
+        };
+        let limit = format!("{} (boot-timeout)", seconds(next.settings.boot_limit));
+        if next.traced == Some(next.progressed) {
+            let reason = format!("the new generation was not ready within {limit}");
+            return self.give_up_next(1, reason, now);
         }
+        next.traced = Some(next.progressed);
+        let (id, starting) = (next.id, next.starting());
+        self.log(
+            Level::Error,
+            format!("generation {id} is not ready after {limit}; what it does:"),
+        );
+        let traces = starting.into_iter().map(|pid| Output::Trace { pid });
+        self.outputs.extend(traces);
     }
 
     pub(super) fn start_molds(&mut self, now: Instant) {

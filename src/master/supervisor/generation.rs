@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
 use super::scaler::Scaler;
-use super::{MoldId, Settings, SlotIndex, Ticket, Urge};
+use super::{MoldId, Settings, SlotIndex, TRACE_TIME, Ticket, Urge};
 use crate::sys::Pid;
 
 /// One generation.
@@ -28,6 +28,8 @@ pub(super) struct Generation {
     pub(super) since: Instant,
     /// When it last came forward; in a chain reload only, else as `since`.
     pub(super) progressed: Instant,
+    /// It took too long since it had come forward then, and has been asked where it is.
+    pub(super) traced: Option<Instant>,
     /// Workers that died before they were ready, and molds that died before all were.
     pub(super) failures: u32,
     /// A successor did not come up: nobody is replaced for wear before.
@@ -268,6 +270,7 @@ impl Generation {
             manner,
             since: now,
             progressed: now,
+            traced: None,
             failures: 0,
             no_wear_before: now,
         }
@@ -339,9 +342,32 @@ impl Generation {
         is_overdue
     }
 
-    /// When something here is due by the clock. `patience`: how long a mold may take to fork; `limit`: how long a
-    /// successor may take to be ready.
-    pub(super) fn next_deadline(&self, patience: Duration, limit: Duration) -> Option<Instant> {
+    /// When it is asked where it is, or, after that, given up, unless it is ready.
+    pub(super) fn boot_deadline(&self) -> Instant {
+        let due = self.progressed + self.settings.boot_limit;
+        if self.traced == Some(self.progressed) {
+            due + TRACE_TIME
+        } else {
+            due
+        }
+    }
+
+    /// The processes that are not ready.
+    pub(super) fn starting(&self) -> Vec<Pid> {
+        let mold = match self.mold {
+            Mold::Loading { pid, .. } => Some(pid),
+            _ => None,
+        };
+        let workers = self.seats.iter().filter_map(|seat| match seat.state {
+            SeatState::Starting(sitter) => Some(sitter.pid),
+            _ => None,
+        });
+        mold.into_iter().chain(workers).collect()
+    }
+
+    /// When something here is due by the clock. `patience`: how long a mold may take to fork.
+    pub(super) fn next_deadline(&self, patience: Duration) -> Option<Instant> {
+        let limit = self.settings.boot_limit;
         let can_fork = self.mold.ready_id().is_some();
         let is_under_way = |seat: &Seat| {
             let successor = seat.successor.as_ref();

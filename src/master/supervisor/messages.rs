@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) scaling: Scaling,
     /// How long a leaving worker may take (`worker-reload-mercy`).
     pub(crate) mercy: Duration,
+    /// How long a generation may take to get ready (`boot-timeout`).
+    pub(crate) boot_limit: Duration,
     /// TERM stops (`die-on-term`); else it reloads, brutally.
     pub(crate) die_on_term: bool,
 }
@@ -229,6 +231,11 @@ pub(crate) enum Output {
         pid: Pid,
         /// How.
         urge: Urge,
+    },
+    /// Have a process tell where its threads are.
+    Trace {
+        /// Which.
+        pid: Pid,
     },
     /// Say that a process did not leave in time. A [`Output::Leave`] follows.
     Overdue {

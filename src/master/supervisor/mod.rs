@@ -49,8 +49,10 @@ pub(crate) use messages::{
 /// Exit status where the application could not be loaded; uWSGI's.
 pub(crate) const STATUS_NO_APPLICATION: i32 = 22;
 
-/// How long a new generation may take, where an old one serves meanwhile.
-const RELOAD_LIMIT: Duration = Duration::from_secs(600);
+/// How long a generation may take to get ready, unless its settings say otherwise.
+pub(crate) const BOOT_LIMIT: Duration = Duration::from_secs(600);
+/// How long a generation that took too long may take to tell where it is.
+const TRACE_TIME: Duration = Duration::from_millis(500);
 /// How long a mold may take to fork.
 const FORK_LIMIT: Duration = Duration::from_secs(30);
 /// How long a mold may take to run what the application registered for its end.
@@ -260,12 +262,11 @@ impl Supervisor {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let generations = self
             .generations()
-            .filter_map(|generation| generation.next_deadline(FORK_LIMIT, RELOAD_LIMIT));
+            .filter_map(|generation| generation.next_deadline(FORK_LIMIT));
         let leavers = self.leavers.iter().filter_map(Leaver::next_deadline);
-        let reload = self.next.as_ref().filter(|_| self.current.is_some());
-        let reload = reload.map(|next| next.progressed + RELOAD_LIMIT);
+        let boot = self.next.as_ref().map(Generation::boot_deadline);
         let mold = self.current.as_ref().and_then(|current| match current.mold {
-            Mold::Loading { since, .. } => Some(since + RELOAD_LIMIT),
+            Mold::Loading { since, .. } => Some(since + current.settings.boot_limit),
             _ => None,
         });
         let preflight = match self.reexecution {
@@ -274,7 +275,7 @@ impl Supervisor {
         };
         generations
             .chain(leavers)
-            .chain(reload)
+            .chain(boot)
             .chain(mold)
             .chain(preflight)
             .min()

@@ -8,7 +8,7 @@ use log::Level;
 
 use super::generation::{Generation, Mold, Occasion, Seat, SeatState, Sitter, Successor};
 use super::leaver::Role;
-use super::{HURRIED_MERCY, Phase, RELOAD_LIMIT, Supervisor, Ticket, Urge, seconds};
+use super::{HURRIED_MERCY, Phase, Supervisor, Ticket, Urge, seconds};
 use crate::sys::{Ending, Pid};
 
 impl Supervisor {
@@ -91,8 +91,11 @@ impl Supervisor {
 
     /// A successor takes too long.
     pub(super) fn limit_successors(&mut self, now: Instant) {
-        let reason = format!("not ready within {}", seconds(RELOAD_LIMIT));
-        self.stop_successor(|sitter| sitter.since + RELOAD_LIMIT <= now, &reason, now);
+        let Some(limit) = self.current.as_ref().map(|current| current.settings.boot_limit) else {
+            return;
+        };
+        let reason = format!("not ready within {} (boot-timeout)", seconds(limit));
+        self.stop_successor(|sitter| sitter.since + limit <= now, &reason, now);
     }
 
     /// The successor, not ready yet, of which that is true is wanted no more.

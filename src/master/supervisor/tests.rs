@@ -2,6 +2,7 @@
 //! lives with invariants.
 
 mod answers;
+mod boot;
 mod relief;
 mod scaling;
 mod stuck;
@@ -57,6 +58,9 @@ struct World {
     exit: Option<(i32, Option<String>)>,
 }
 
+/// How long a generation may take here, and give account of itself.
+const RELOAD_LIMIT: Duration = BOOT_LIMIT.saturating_add(TRACE_TIME);
+
 const KILLED: Ending = Ending::Killed {
     signal: 9,
     core_dumped: false,
@@ -74,6 +78,7 @@ impl World {
                 workers,
                 scaling: crate::config::Scaling::default(),
                 mercy: Duration::from_secs(60),
+                boot_limit: BOOT_LIMIT,
                 die_on_term: true,
             },
             reread: Ok(()),

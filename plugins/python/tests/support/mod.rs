@@ -234,6 +234,12 @@ impl Ask {
     }
 }
 
+/// What the server answers in the place of a gateway that did not.
+fn aborted() -> (ResponseHead, ReplyBody) {
+    let text = uwrs_api::Bytes::from_static(b"Internal Server Error\n");
+    (ResponseHead::new(500), ReplyBody::Full(text))
+}
+
 /// An answer, collected.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -250,8 +256,10 @@ pub(crate) struct Answer {
 
 impl Answer {
     fn collect(reply: Reply, pulls: usize) -> Self {
-        let Reply::Response { head, body } = reply else {
-            panic!("not answered");
+        let (head, body) = match reply {
+            Reply::Response { head, body } => (head, body),
+            Reply::Abort => aborted(),
+            _ => panic!("not answered"),
         };
         let mut answer = Self {
             head,

@@ -18,7 +18,7 @@ fn an_exception_before_the_head_is_a_500_with_its_traceback_in_the_log() {
         let answer = get(target);
         assert_eq!(
             (answer.status(), answer.text().as_str()),
-            (500, "Internal Server Error"),
+            (500, "Internal Server Error\n"),
             "{target}"
         );
         let log = support::logged(&format!("GET {target}:"));

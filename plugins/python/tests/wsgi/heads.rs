@@ -65,7 +65,7 @@ fn a_head_that_would_break_the_answer_is_an_error_that_says_why() {
         let answer = get(target);
         assert_eq!(
             (answer.status(), answer.text().as_str()),
-            (500, "Internal Server Error"),
+            (500, "Internal Server Error\n"),
             "{target}"
         );
         assert_eq!(answer.field("x-injected"), None);

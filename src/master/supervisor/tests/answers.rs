@@ -40,7 +40,10 @@ fn who_waits_hears_why_a_reload_failed() {
         (1, error("uwsgi.ini:3: no")),
         (2, error("SyntaxError")),
         (3, error("worker 1: SyntaxError")),
-        (4, error("the new generation was not ready within 600 s")),
+        (
+            4,
+            error("the new generation was not ready within 600 s (boot-timeout)"),
+        ),
     ];
     assert_eq!(world.answers, expected);
 }
