@@ -78,6 +78,12 @@ impl ProtocolKind {
 pub struct SocketOptions {
     /// Backlog (`listen`), already clamped to somaxconn.
     pub backlog: u32,
+    /// Probe silent TCP connections (`so-keepalive`).
+    pub keep_alive: bool,
+    /// Share TCP ports with other servers (`reuse-port`).
+    pub reuse_port: bool,
+    /// Take TCP addresses that are not this machine's (`freebind`).
+    pub free_bind: bool,
     /// Mode of unix sockets (`chmod-socket`).
     pub mode: Option<u32>,
     /// Owner of unix sockets (`chown-socket`).

@@ -22,7 +22,7 @@ const DEFER_ACCEPT: u32 = 1;
 pub(super) fn bind(asked: &ListenerConfig, options: &SocketOptions) -> Result<OwnedFd, String> {
     let at = |reason: String| format!("{}: {}: {reason}", asked.origin, shown(&asked.address));
     let socket = match &asked.address {
-        ListenAddress::Inet { host, port } => bind_inet(host, *port),
+        ListenAddress::Inet { host, port } => bind_inet(host, *port, options),
         ListenAddress::Unix(path) => bind_unix(path, options),
         ListenAddress::Abstract(name) => bind_abstract(name),
         ListenAddress::Inherited(number) => return take_inherited(*number).map_err(at),
@@ -82,12 +82,12 @@ pub(super) fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     Ok(addresses)
 }
 
-fn bind_inet(host: &str, port: u16) -> Result<Socket, String> {
+fn bind_inet(host: &str, port: u16, options: &SocketOptions) -> Result<Socket, String> {
     let addresses =
         resolve(host, port).map_err(|error| format!("cannot resolve the name {host:?}: {error}"))?;
     let mut last = Err(format!("the name {host:?} has no address"));
     for address in addresses {
-        last = bind_address(address).map_err(|error| why_not_inet(&error, address));
+        last = bind_address(address, options).map_err(|error| why_not_inet(&error, address));
         if last.is_ok() {
             break;
         }
@@ -95,15 +95,25 @@ fn bind_inet(host: &str, port: u16) -> Result<Socket, String> {
     last
 }
 
-fn bind_address(address: SocketAddr) -> io::Result<Socket> {
+fn bind_address(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
     let socket = new_socket(Domain::for_address(address))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         // `[::]` is IPv6 only, as with nginx: whoever wants both says so with two listeners.
         socket.set_only_v6(true)?;
     }
+    if options.reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    if options.free_bind {
+        match address {
+            SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+            SocketAddr::V6(_) => socket.set_freebind_v6(true)?,
+        }
+    }
     // Accepted sockets have what their listener has: one call here saves one a connection.
     socket.set_tcp_nodelay(true)?;
+    socket.set_keepalive(options.keep_alive)?;
     if let Err(error) = sys::defer_accept(socket.as_fd(), DEFER_ACCEPT) {
         log::debug!("{address}: TCP_DEFER_ACCEPT: {error}");
     }
@@ -226,4 +236,49 @@ fn reason_of(error: &io::Error) -> String {
     characters.next().map_or_else(String::new, |first| {
         first.to_lowercase().chain(characters).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+    use crate::config::ProtocolKind;
+
+    /// A connection accepted from a socket that was made so.
+    fn accepted(keep_alive: bool) -> Socket {
+        let asked = ListenerConfig {
+            address: ListenAddress::Inet {
+                host: "127.0.0.1".to_owned(),
+                port: 0,
+            },
+            protocol: ProtocolKind::Http,
+            origin: String::new(),
+        };
+        let options = SocketOptions {
+            backlog: 1,
+            keep_alive,
+            reuse_port: false,
+            free_bind: false,
+            mode: None,
+            owner: None,
+            vacuum: false,
+        };
+        let listener = Socket::from(bind(&asked, &options).unwrap());
+        listener.set_nonblocking(false).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let client = TcpStream::connect(address).unwrap();
+        // The kernel keeps it to itself until something comes.
+        io::Write::write_all(&mut &client, b"x").unwrap();
+        listener.accept().unwrap().0
+    }
+
+    #[test]
+    fn connections_have_what_their_listener_was_given() {
+        for keep_alive in [false, true] {
+            let socket = accepted(keep_alive);
+            assert_eq!(socket.keepalive().unwrap(), keep_alive);
+            assert!(socket.tcp_nodelay().unwrap());
+        }
+    }
 }

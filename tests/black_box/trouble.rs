@@ -225,3 +225,25 @@ fn a_backlog_past_the_kernels_is_clamped_with_a_warning() {
     server.wait_for_log(&["uwsgi.ini:4: ", "listen", "somaxconn"]);
     assert_eq!(server.get("/").text(), "hello\n");
 }
+
+#[test]
+fn a_port_that_is_shared_on_purpose() {
+    let first = Server::new()
+        .ini("http = 127.0.0.1:0\nmodule = app\nreuse-port = true\n")
+        .start();
+    let address = format!("127.0.0.1:{}", first.port());
+    let second = Server::new()
+        .ini(&format!("http = {address}\nmodule = app\nreuse-port = true\n"))
+        .start();
+    assert_eq!(second.get("/").text(), "hello\n");
+    drop(first);
+    assert_eq!(second.get("/").text(), "hello\n");
+}
+
+#[test]
+fn an_address_that_this_machine_may_get_later() {
+    let server = Server::new()
+        .ini("http = 192.0.2.1:0\nhttp = 127.0.0.1:0\nmodule = app\nfreebind = true\nso-keepalive = true\n")
+        .start();
+    assert!(server.log().contains("192.0.2.1"), "{}", server.log());
+}

@@ -163,6 +163,9 @@ fn defaults() -> Config {
             backlog: 128,
             mode: None,
             owner: None,
+            keep_alive: false,
+            reuse_port: false,
+            free_bind: false,
             vacuum: false,
         },
         application: ApplicationConfig {

@@ -129,6 +129,9 @@ impl<'a> Resolver<'a> {
         };
         Some(SocketOptions {
             backlog: backlog?,
+            keep_alive: self.flag("so-keepalive"),
+            reuse_port: self.flag("reuse-port"),
+            free_bind: self.flag("freebind"),
             mode,
             owner: self.owner(),
             vacuum: self.flag("vacuum"),

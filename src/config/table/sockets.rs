@@ -1,6 +1,6 @@
 //! Listening sockets and what they speak.
 
-use crate::config::definition::{Definition, Kind, Theme};
+use crate::config::definition::{Definition, Kind, Status, Theme};
 
 const fn option(name: &'static str, kind: Kind, help: &'static str) -> Definition {
     Definition::new(name, kind, Theme::Sockets, help)
@@ -56,4 +56,26 @@ pub(super) const OPTIONS: &[Definition] = &[
         Kind::Text("USER[:GROUP]"),
         "owner of unix sockets",
     ),
+    option(
+        "so-keepalive",
+        Kind::Flag,
+        "have the kernel probe TCP connections that are silent, so that clients which are gone without a word are noticed",
+    )
+    .default("false"),
+    option(
+        "reuse-port",
+        Kind::Flag,
+        "let other servers that say the same listen on the same TCP ports; the kernel shares connections out among them",
+    )
+    .default("false"),
+    option(
+        "freebind",
+        Kind::Flag,
+        "listen on TCP addresses that no interface of this machine has yet",
+    )
+    .default("false"),
+    option("tcp-nodelay", Kind::Flag, "send small answers at once")
+        .default("true")
+        .unlike("false")
+        .status(Status::Always("answers are sent at once")),
 ];
