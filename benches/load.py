@@ -51,6 +51,18 @@ def wrk(port, seconds, connections, close=False, body=b""):
     return report, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def p99(port, seconds):
+    """The 99th percentile of one client's latency, milliseconds."""
+    report, _ = wrk(port, seconds, 1)
+    return latency(report)
+
+
+def latency(report):
+    """The 99th percentile of a report, milliseconds."""
+    value, unit = re.search(r"99%\s+([\d.]+)(us|ms|s|m)", report).groups()
+    return float(value) * UNITS[unit]
+
+
 def measure(session, port, seconds, connections=64, close=False, body=b"", front=None):
     """Warms up, then measures one round."""
     wrk(port, 1, connections, close, body)
@@ -58,7 +70,6 @@ def measure(session, port, seconds, connections=64, close=False, body=b"", front
     report, used = wrk(port, seconds, connections, close, body)
     spent, spent_front = session.cpu() - before, (front.cpu() if front else 0) - before_front
     requests, took = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m)", report).group(1, 2)
-    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s|m)", report)
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", report)
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", report)
     # wrk counts the close of a connection that was to be closed as an error of reading.
@@ -66,5 +77,5 @@ def measure(session, port, seconds, connections=64, close=False, body=b"", front
     if trouble:
         print(f"    wrk complains: {trouble.group(0)}")
     count = int(requests)
-    return Result(cpu=spent / count, rate=count / float(took), p99=float(p99[1]) * UNITS[p99[2]],
+    return Result(cpu=spent / count, rate=count / float(took), p99=latency(report),
                   wrk=used / float(took), front=spent_front / count)

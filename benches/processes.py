@@ -52,12 +52,25 @@ class Session:
         # utime, stime, cutime, cstime: the last two count children that were waited for, which are no longer listed.
         return sum(int(field) for _, fields in self.members() for field in fields[11:15]) * TICK
 
+    def cpu_share(self, seconds):
+        """The share of one processor that the session uses in the next `seconds`."""
+        before = self.cpu()
+        time.sleep(seconds)
+        return (self.cpu() - before) / 1e6 / seconds
+
     def pss(self):
         """Bytes of memory, shared pages divided among those that share them."""
+        return self.pages("Pss:")
+
+    def private(self):
+        """Bytes of memory that are no one else's."""
+        return self.pages("Private_Clean:", "Private_Dirty:")
+
+    def pages(self, *kinds):
         total = 0
         for pid, _ in self.members():
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
+                if line.startswith(kinds):
                     total += int(line.split()[1]) * 1024
         return total
 

@@ -97,6 +97,23 @@ fn idle_connections_have_less_time_when_there_are_many() {
     }
 }
 
+#[test]
+fn an_idle_connection_costs_less_than_a_kib() {
+    // The benchmark has ten thousand; so many fit into the descriptors that a test has anywhere.
+    const MANY: usize = 600;
+    let server = server("http-keepalive = 3600");
+    let worker = server.workers()[0];
+    // What the first ones make the worker set aside, and what requests make it copy of the mold's memory.
+    for _ in 0..10 {
+        idlers(&server, 60);
+    }
+    let before = process::private_bytes(worker);
+    let clients = idlers(&server, MANY);
+    let each = process::private_bytes(worker).saturating_sub(before) / MANY as u64;
+    assert!(each < 1024, "{each} bytes");
+    drop(clients);
+}
+
 /// An application that has files of its own open, and opens more.
 const OPENS_FILES: &str = r#"
 HELD = [open(__file__) for _ in range(30)]

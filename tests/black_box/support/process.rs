@@ -83,6 +83,14 @@ pub(crate) fn resident_bytes(pid: i32) -> u64 {
     kilobytes.unwrap_or(0) * 1024
 }
 
+/// Its memory that is no one else's, bytes.
+pub(crate) fn private_bytes(pid: i32) -> u64 {
+    let pages = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let private = pages.lines().filter(|line| line.starts_with("Private_"));
+    let kilobytes = private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    kilobytes.sum::<u64>() * 1024
+}
+
 /// What a process has open: paths, `socket:[…]`, `/tmp/#1234 (deleted)`, ….
 pub(crate) fn open_files(pid: i32) -> Vec<String> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
