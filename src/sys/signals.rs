@@ -128,11 +128,26 @@ static MERCY: AtomicU32 = AtomicU32::new(60);
 
 /// Takes no notice of any command, as the mold: whatever `killall` sends, the master tells it what to do.
 pub fn ignore_commands() -> io::Result<()> {
+    install(|_| take_no_notice)
+}
+
+/// Installs the handler of each command. Each at once: a signal that comes meanwhile meets the handler from before or that
+/// one, never one in between that swallows it.
+fn install(handler_of: impl Fn(Signal) -> extern "C" fn(c_int)) -> io::Result<()> {
     OWNER.store(std::process::id() as Pid, Ordering::Relaxed);
-    for signal in COMMANDS.into_iter().chain([Signal::SIGWINCH]) {
-        set_action(signal, SigHandler::Handler(take_no_notice))?;
+    COMMANDS
+        .into_iter()
+        .chain([Signal::SIGWINCH])
+        .try_for_each(|signal| set_action(signal, SigHandler::Handler(handler_of(signal))))
+}
+
+/// What a worker does on a signal.
+fn worker_handler(signal: Signal) -> extern "C" fn(c_int) {
+    if WORKER_COMMANDS.contains(&signal) {
+        write_number
+    } else {
+        take_no_notice
     }
-    Ok(())
 }
 
 /// Takes no notice of [`TRACEBACK_SIGNAL`] until the interpreter has a handler for it. Children have the same.
@@ -153,11 +168,7 @@ pub fn take_worker_signals() -> io::Result<OwnedFd> {
 /// Installs the handlers of [`take_worker_signals`] again, over what an application installed while it was
 /// loaded.
 pub fn renew_worker_signals() -> io::Result<()> {
-    ignore_commands()?;
-    for signal in WORKER_COMMANDS {
-        set_action(signal, SigHandler::Handler(write_number))?;
-    }
-    Ok(())
+    install(worker_handler)
 }
 
 /// Takes signals as a process without a master. Like a worker's; and the second INT or TERM becomes a QUIT,
@@ -175,14 +186,11 @@ pub fn take_single_signals(mercy: u32) -> io::Result<OwnedFd> {
 /// Installs the handlers of [`take_single_signals`] again, over what an application installed while it was
 /// loaded.
 pub fn renew_single_signals() -> io::Result<()> {
-    renew_worker_signals()?;
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        set_action(signal, SigHandler::Handler(leave_or_hurry))?;
-    }
-    for signal in [Signal::SIGHUP, Signal::SIGUSR2] {
-        set_action(signal, SigHandler::Handler(leave_and_restart))?;
-    }
-    Ok(())
+    install(|signal| match signal {
+        Signal::SIGINT | Signal::SIGTERM => leave_or_hurry,
+        Signal::SIGHUP | Signal::SIGUSR2 => leave_and_restart,
+        other => worker_handler(other),
+    })
 }
 
 /// Did HUP or USR2 come to this single process?
@@ -267,11 +275,37 @@ extern "C" fn end_process(_: c_int) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::{Ending, Fork, exit_now, fork, reap_child};
 
     #[test]
     fn signals_have_names() {
         assert_eq!(signal_name(9), "SIGKILL");
         assert_eq!(signal_name(64), "signal 64");
+    }
+
+    #[test]
+    fn a_signal_that_comes_while_handlers_are_renewed_is_not_lost() {
+        // In a process of its own: handlers are everyone's.
+        let Fork::Parent(child) = fork().unwrap() else {
+            let heard = take_worker_signals().and_then(|pipe| {
+                for _ in 0..100 {
+                    let sender = std::thread::spawn(|| {
+                        // SAFETY: a signal to this process, which handles it.
+                        unsafe { libc::kill(libc::getpid(), libc::SIGTERM) }
+                    });
+                    while !sender.is_finished() {
+                        renew_worker_signals()?;
+                    }
+                    let count = nix::unistd::read(&pipe, &mut [0; 64])?;
+                    if count != 1 {
+                        return Err(io::ErrorKind::InvalidData.into());
+                    }
+                }
+                Ok(())
+            });
+            exit_now(i32::from(heard.is_err()));
+        };
+        assert_eq!(reap_child(child), Some(Ending::Exited(0)));
     }
 
     #[test]
