@@ -149,8 +149,8 @@ impl Client {
 pub(super) fn reload(pid: Pid, limit: Duration) -> Result<u64, String> {
     let silent = |error: io::Error| {
         format!(
-            "process {pid} cannot say how a reload goes ({error}): it has no master, or is of another version; without \
-             --wait it can be asked to reload all the same"
+            "process {pid} cannot say how a reload goes ({error}): it has no master, is of another version, or has a network \
+             of its own, as in a container; without --wait it can be asked to reload all the same"
         )
     };
     let stream = address_of(pid)

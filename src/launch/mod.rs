@@ -221,7 +221,12 @@ fn fifo(
 /// Where is served and by how many. What is served, the mold says when it has loaded it.
 fn show_banner(config: &Config, listeners: &[Arc<BoundListener>]) {
     let version = env!("CARGO_PKG_VERSION");
-    let workers = plural(config.processes.workers);
+    let processes = &config.processes;
+    let fewest = processes
+        .scaling
+        .cheaper
+        .map_or(String::new(), |cheaper| format!("{} to ", cheaper.least));
+    let workers = format!("{fewest}{}", plural(processes.workers));
     if config.processes.master {
         log::info!("uwrs {version}, pid {}, {workers}", std::process::id());
     } else {

@@ -187,3 +187,27 @@ fn a_file_that_is_no_pipe_ends_the_start_and_is_kept() {
         "precious"
     );
 }
+
+#[test]
+fn whatever_is_asked_for_in_whatever_order_no_request_is_lost() {
+    let server = Server::new()
+        .app(PID)
+        .ini(&format!(
+            "{HTTP}processes = 4\ncheaper = 1\ncheaper-overload = 1\ncheaper-initial = 2\ndisable-logging = true\n\
+             master-fifo = %dfifo\n"
+        ))
+        .start();
+    let load = Load::start(server.port(), 3, 3);
+    let commands = "r+wc-Cr-cwpp+fCwr+c-rwC+-+-wrcCfwpp-+c";
+    for command in commands.split("").filter(|command| !command.is_empty()) {
+        write(&server, "fifo", command);
+        // A pause ends with the next command.
+        if command != "p" {
+            load.wait_for(15);
+        }
+    }
+    load.wait_for(50);
+    let report = load.finish();
+    assert!(report.lost.is_empty(), "{:#?}\n{}", report.lost, server.log());
+    assert_eq!(server.get("/").status, 200);
+}

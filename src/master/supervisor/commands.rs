@@ -34,7 +34,7 @@ impl Supervisor {
             Command::Reexecute => self.want_reexecution(),
             Command::MoreWorkers => self.add_worker(now),
             Command::FewerWorkers => self.remove_worker(now),
-            Command::GoCheap => self.sleep("told to go cheap", now),
+            Command::GoCheap => self.go_cheap(now),
             Command::TogglePause => self.toggle_pause(),
             Command::ReopenLogs => self.outputs.push_back(Output::ReopenLogs),
             Command::RotateLogs => self.outputs.push_back(Output::RotateLogs),

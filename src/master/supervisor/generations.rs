@@ -170,14 +170,14 @@ impl Supervisor {
                 number,
                 generation: generation.id,
                 slot,
+                mercy,
             }),
-            // It has no client yet, and is in the application's code.
             SeatState::Starting(sitter) => {
                 let role = Role::Worker {
                     number,
                     slot: Some(sitter.slot),
                 };
-                self.send_away(sitter.pid, role, generation.id, Urge::Kill, mercy, now);
+                self.send_newcomer_away(sitter.pid, role, generation.id, urge, mercy, now);
             }
             SeatState::Serving(sitter) => {
                 let role = Role::Worker {
@@ -186,6 +186,44 @@ impl Supervisor {
                 };
                 self.send_away(sitter.pid, role, generation.id, urge, mercy, now);
             }
+        }
+    }
+
+    /// Sends a worker away that has not said that it serves. It may do so by now, and have clients; or be in the
+    /// application's code, where it listens to nobody. So it has a moment, and its whole mercy if it says that it serves.
+    pub(super) fn send_newcomer_away(
+        &mut self,
+        pid: Pid,
+        role: Role,
+        generation: u64,
+        urge: Urge,
+        mercy: Duration,
+        now: Instant,
+    ) {
+        let urge = if urge == Urge::Drain {
+            Urge::Drain
+        } else {
+            Urge::Kill
+        };
+        self.send_away(pid, role, generation, urge, HURRIED_MERCY, now);
+        if let Some(leaver) = self.leavers.last_mut().filter(|_| urge == Urge::Drain) {
+            leaver.once_ready = Some(mercy);
+        }
+    }
+
+    /// Someone says that it serves who was sent away meanwhile.
+    pub(super) fn spare_newcomer(&mut self, pid: Pid, now: Instant) {
+        let leaver = self.leavers.iter_mut().find(|leaver| leaver.pid == pid);
+        if let Some(leaver) = leaver.filter(|leaver| leaver.urge == Urge::Drain)
+            && let Some(mercy) = leaver.once_ready.take()
+        {
+            leaver.mercy = mercy;
+            leaver.deadline = now + mercy;
+            // Whatever the application's code did with the first signal.
+            self.outputs.push_back(Output::Leave {
+                pid,
+                urge: Urge::Drain,
+            });
         }
     }
 
@@ -206,6 +244,7 @@ impl Supervisor {
             generation,
             urge,
             mercy,
+            once_ready: None,
             deadline,
         });
         self.outputs.push_back(match (role, urge) {

@@ -24,6 +24,8 @@ pub(super) struct Leaver {
     pub(super) urge: Urge,
     /// How long it was given.
     pub(super) mercy: Duration,
+    /// How long it is given if it turns out to serve; `None`: nothing changes then.
+    pub(super) once_ready: Option<Duration>,
     pub(super) deadline: Instant,
 }
 

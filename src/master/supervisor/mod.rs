@@ -108,6 +108,8 @@ struct Forgotten {
     number: usize,
     generation: u64,
     slot: SlotIndex,
+    /// How long its worker may take to leave.
+    mercy: Duration,
 }
 
 /// The state machine. Every call of [`Supervisor::handle`] may leave outputs, which are to be taken and

@@ -28,16 +28,17 @@ impl Supervisor {
 
     /// A second has passed, in which that was measured.
     pub(super) fn measured(&mut self, measured: Measured, now: Instant) {
-        if self.phase != Phase::Running || self.paused {
+        if self.phase != Phase::Running {
             return;
         }
         let Some(current) = self.current.as_mut() else {
             return;
         };
-        if measured.is_used {
+        // In a pause nobody can use it.
+        if measured.is_used || self.paused {
             current.last_use = now;
         }
-        if self.next.is_some() || current.is_asleep() {
+        if self.paused || self.next.is_some() || current.is_asleep() {
             return;
         }
         let idle = now.saturating_duration_since(current.last_use);
@@ -141,8 +142,16 @@ impl Supervisor {
         }
     }
 
+    /// An operator wants no workers, until someone asks for something.
+    pub(super) fn go_cheap(&mut self, now: Instant) {
+        if self.next.is_some() {
+            self.log(Level::Warn, "not going to sleep: a reload is under way");
+        }
+        self.sleep("told to go cheap", now);
+    }
+
     /// No workers, until someone asks for something.
-    pub(super) fn sleep(&mut self, reason: &str, now: Instant) {
+    fn sleep(&mut self, reason: &str, now: Instant) {
         if self.phase != Phase::Running || self.next.is_some() || self.is_asleep() {
             return;
         }

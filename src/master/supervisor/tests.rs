@@ -679,6 +679,35 @@ fn workers_can_be_added_and_removed_but_one_stays() {
 }
 
 #[test]
+fn who_is_sent_away_when_it_has_just_become_ready_may_finish_what_it_has() {
+    // The wish to fork is on its way, or the worker is there; it says that it serves, or never.
+    for (arrives, serves) in [(false, true), (true, true), (false, false), (true, false)] {
+        let mut world = World::up(1);
+        (world.worker, world.stubborn) = (Behaviour::Hangs, true);
+        world
+            .supervisor
+            .handle(Input::Command(Command::MoreWorkers), world.now);
+        world.perform_outputs();
+        if arrives {
+            world.settle();
+        }
+        world.command(Command::FewerWorkers);
+        let (ticket, (_, number, pid)) = (world.supervisor.tickets, world.workers()[1]);
+        assert_eq!(number, 2);
+        if serves {
+            world
+                .supervisor
+                .handle(Input::WorkerReady { ticket, pid }, world.now);
+        }
+        world.pass(Duration::from_secs(2));
+        assert_eq!(world.alive.contains_key(&pid), serves);
+        world.pass(Duration::from_secs(58));
+        assert!(!world.alive.contains_key(&pid));
+        assert_eq!(world.supervisor.slots.taken(), 1);
+    }
+}
+
+#[test]
 fn no_more_workers_than_fit_twice() {
     let mut world = World::up(1);
     for _ in 0..100 {

@@ -6,7 +6,7 @@ use log::Level;
 
 use super::generation::{Obituary, SeatState, Sitter};
 use super::leaver::{Leaver, Role};
-use super::{BOOT_FAILURES, HURRIED_MERCY, Supervisor, Ticket, Urge, seconds};
+use super::{BOOT_FAILURES, HURRIED_MERCY, Phase, Supervisor, Ticket, Urge, seconds};
 use crate::sys::{Ending, Pid};
 
 impl Supervisor {
@@ -50,7 +50,12 @@ impl Supervisor {
             slot: forgotten.map(|forgotten| forgotten.slot),
         };
         let generation = forgotten.map_or(self.generations, |forgotten| forgotten.generation);
-        self.send_away(pid, role, generation, Urge::Kill, HURRIED_MERCY, now);
+        let mercy = forgotten.map(|forgotten| forgotten.mercy);
+        let urge = match self.phase {
+            Phase::Stopping { urge, .. } => urge,
+            Phase::Running | Phase::Ended => Urge::Drain,
+        };
+        self.send_newcomer_away(pid, role, generation, urge, mercy.unwrap_or(HURRIED_MERCY), now);
     }
 
     pub(super) fn not_forked(&mut self, ticket: Ticket, reason: &str, now: Instant) {
@@ -87,6 +92,7 @@ impl Supervisor {
         // It and the process that reports its birth run side by side.
         self.forked(ticket, pid, now);
         let Some(seat) = self.seat_by_ticket(ticket) else {
+            self.spare_newcomer(pid, now);
             return;
         };
         match seat.state {

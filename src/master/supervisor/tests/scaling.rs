@@ -193,6 +193,22 @@ fn a_server_that_nobody_uses_has_no_workers_until_someone_asks() {
 }
 
 #[test]
+fn a_pause_is_not_idleness() {
+    let mut world = World::scaled(2, IDLE);
+    world.command(Command::TogglePause);
+    for _ in 0..20 {
+        world.second(0);
+    }
+    world.command(Command::TogglePause);
+    for _ in 0..9 {
+        world.second(0);
+    }
+    assert_eq!(world.count(), 2);
+    world.second(0);
+    assert_eq!(world.count(), 0);
+}
+
+#[test]
 fn a_reload_does_not_wake_it_and_finds_what_is_broken() {
     let mut world = World::scaled(2, IDLE);
     world.command(Command::GoCheap);
