@@ -5,6 +5,7 @@
 //! what waits to be sent, so there is nothing to remember to wake.
 
 mod deadline;
+mod forerun;
 mod streamed;
 
 pub(crate) use deadline::Patience;
@@ -24,6 +25,7 @@ use super::dispatch::Pulled;
 use super::exchange::Record;
 use super::services::Services;
 use super::stream::Stream;
+pub(crate) use forerun::Sending;
 use streamed::Streamed;
 
 /// Steps of one connection in one turn (a read, an exchange, a piece of an answer); then others have theirs.
@@ -213,7 +215,7 @@ impl Connection {
 
     /// Is the gateway's answer to that exchange awaited here?
     pub(crate) fn awaits_reply(&self, id: ExchangeId) -> bool {
-        matches!(&self.phase, Phase::Handling { record } if record.id == id) || self.is_streamed(id)
+        self.is_in_hand(id) || self.is_streamed(id)
     }
 
     /// Takes a reply that came while the loop was elsewhere, and goes on.
@@ -589,7 +591,7 @@ impl Connection {
             connection: self.info.clone(),
             responder: Responder::new(id, services.mailbox.clone()),
         };
-        if !services.answer(exchange) {
+        if !services.answer(exchange, |means| self.send_amidst(id, means)) {
             return;
         }
         while let Some(reply) = services.mailbox.take_one(id) {
@@ -605,25 +607,42 @@ impl Connection {
                 return;
             }
             Reply::Response { head, body } => (head, body),
-            Reply::Abort => {
+            Reply::Abort if matches!(self.phase, Phase::Handling { .. }) => {
                 services.slot.exception();
                 internal_error()
             }
-            Reply::Piece(_) | Reply::End | Reply::Break => return self.take_pushed(reply, services),
+            Reply::Piece(_) | Reply::End | Reply::Rest(_) | Reply::Break | Reply::Abort => {
+                return self.take_pushed(reply, services);
+            }
             Reply::ReadOn | Reply::AskForRoom => return self.note_wish(&reply),
         };
-        let Phase::Handling { mut record } = std::mem::replace(&mut self.phase, Phase::Reading) else {
+        let Some(record) = self.begin_answer(&head, &body, services.clock.date()) else {
             return;
         };
-        record.answered(&head);
-        let length = match &body {
+        self.begin_body(record, body, services);
+    }
+
+    /// Sends the head of an answer, if one is due.
+    fn begin_answer(&mut self, head: &ResponseHead, body: &ReplyBody, date: &[u8]) -> Option<Record> {
+        if !matches!(self.phase, Phase::Handling { .. }) {
+            return None;
+        }
+        let Phase::Handling { mut record } = std::mem::replace(&mut self.phase, Phase::Reading) else {
+            return None;
+        };
+        record.answered(head);
+        let length = match body {
             ReplyBody::Empty => BodyLength::Known(0),
             ReplyBody::Full(bytes) => BodyLength::Known(bytes.len() as u64),
             ReplyBody::File { part, .. } => BodyLength::Known(part.len()),
             ReplyBody::Source { .. } | ReplyBody::Pushed(_) => BodyLength::Unknown,
         };
-        self.protocol
-            .reply_head(&head, length, services.clock.date(), &mut self.outbound);
+        self.protocol.reply_head(head, length, date, &mut self.outbound);
+        Some(record)
+    }
+
+    /// Sends what is at hand of a body.
+    fn begin_body(&mut self, mut record: Record, body: ReplyBody, services: &mut Services) {
         match body {
             ReplyBody::Empty => self.conclude(record, services),
             ReplyBody::Full(bytes) => {
@@ -649,13 +668,7 @@ impl Connection {
                     source: Source::Here(rest),
                 };
             }
-            ReplyBody::Pushed(first) => {
-                self.send(first, &mut record);
-                self.phase = Phase::Answering {
-                    record,
-                    source: Source::Pushed,
-                };
-            }
+            ReplyBody::Pushed(first) => self.send_pushed(first, record),
         }
     }
 

@@ -21,7 +21,7 @@ use crate::scoreboard::Slot;
 use crate::sys::{self, EpollEvents};
 
 use super::capacity::Capacity;
-use super::connection::{Connection, Patience, Verdict};
+use super::connection::{Connection, Patience, Sending, Verdict};
 use super::dispatch::{Dispatch, Pulled, Work};
 use super::idle::{Idle, Idler};
 use super::listener::Listener;
@@ -278,6 +278,28 @@ impl EventLoop {
     /// The threads that are in the application with work of this loop, as far as it is for an exchange that is not over.
     pub fn stints(&self) -> &Stints {
         &self.services.stints
+    }
+
+    /// Sends what was left for the exchange `id`, which a thread without the loop has in hand. `is_writable`: it has found
+    /// that the client has room again.
+    pub(crate) fn send_now(&mut self, id: ExchangeId, is_writable: bool) -> Sending {
+        self.services.clock.update();
+        self.deliver_mail();
+        let slot = id.slot as usize;
+        if is_writable && let Some(entry) = self.connections.get_mut(slot) {
+            entry.connection.note_writable(&mut self.services);
+            self.advance(slot);
+        }
+        if !self.ready.is_empty() {
+            self.rouse();
+        }
+        let entry = self.connections.get(slot);
+        entry.map_or(Sending::Gone, |entry| entry.connection.sending(id))
+    }
+
+    /// How long a client may take nothing of what is sent to it.
+    pub(crate) fn patience_of_sending(&self) -> Duration {
+        self.services.limits.send_timeout
     }
 
     /// Reads the time anew.
@@ -668,14 +690,18 @@ impl EventLoop {
             | Reply::Break
             | Reply::ReadOn
             | Reply::AskForRoom => return,
-            Reply::Response { head, .. } => head.status,
+            Reply::Response { head, .. } => Some(head.status),
             Reply::Abort => {
                 self.services.slot.exception();
-                500
+                Some(500)
             }
+            // It was told when its client went.
+            Reply::Rest(_) => None,
         };
-        self.services.slot.end(status, 0);
-        let Reply::Response { body, .. } = reply else {
+        if let Some(status) = status {
+            self.services.slot.end(status, 0);
+        }
+        let (Reply::Response { body, .. } | Reply::Rest(body)) = reply else {
             return;
         };
         match body {

@@ -3,7 +3,7 @@
 //! An application called on the loop's own thread leaves its reply here as well: an uncontended lock costs a few
 //! nanoseconds, and there is one way for an answer to come back, not two.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use mio::Waker;
 use uwrs_api::{ExchangeId, Post, Reply};
 
+use crate::sys;
+
+/// Has what was left for an exchange sent, by a thread that does not have the loop in hand. `false`: the client is gone.
+pub(crate) type Courier = Box<dyn Fn(ExchangeId) -> bool>;
+
 thread_local! {
+    /// How this thread has something sent while an application that it runs goes on.
+    static COURIER: RefCell<Option<Courier>> = const { RefCell::new(None) };
     /// Does this thread look after the loop by itself when an application returns?
     static CALLS_IN_PERSON: Cell<bool> = const { Cell::new(false) };
 }
@@ -20,6 +27,11 @@ thread_local! {
 /// for an answer. For an interim one yes, because the application goes on behind it.
 pub(crate) fn call_in_person() {
     CALLS_IN_PERSON.set(true);
+}
+
+/// From now on the calling thread has what its applications push sent by `courier`.
+pub(crate) fn employ(courier: Courier) {
+    COURIER.set(Some(courier));
 }
 
 /// Replies on their way to the loop.
@@ -90,5 +102,12 @@ impl Post for Mailbox {
         {
             log::error!("the loop could not be woken for a reply: {error}");
         }
+    }
+
+    fn send_now(&self, id: ExchangeId) -> bool {
+        // The loop's own thread, amidst a step of the exchange's connection; or one beside it.
+        sys::call_lent().unwrap_or_else(|| {
+            COURIER.with_borrow(|courier| courier.as_ref().is_none_or(|courier| courier(id)))
+        })
     }
 }

@@ -17,11 +17,12 @@ mod services;
 mod stints;
 mod stream;
 
+pub(crate) use connection::Sending;
 pub use dispatch::{Pulled, Work};
 pub use event_loop::{EventLoop, ForeignToken};
 pub(crate) use exchange::Record;
 pub use listener::{Listener, Speak};
-pub(crate) use mailbox::call_in_person;
+pub(crate) use mailbox::{call_in_person, employ};
 pub use services::Services;
 pub use stints::{Stint, Stints};
 

@@ -9,6 +9,7 @@ use uwrs_api::{BodySource, ConnectionInfo, Exchange, ExchangeId, Outbound, Peer,
 use crate::config::Limits;
 use crate::logging::AccessLog;
 use crate::scoreboard::Slot;
+use crate::sys;
 
 use super::clock::Clock;
 use super::dispatch::{Dispatch, Work};
@@ -18,6 +19,14 @@ use super::stints::{self, Stint, Stints};
 
 /// Bytes read at once. One buffer for all connections: an idle one holds none.
 const READ_BYTES: usize = 64 * 1024;
+
+/// What it takes to send something while an application is at work.
+pub(crate) struct Means<'a> {
+    pub(crate) mailbox: &'a Mailbox,
+    pub(crate) clock: &'a mut Clock,
+    /// How long a client may take nothing of it.
+    pub(crate) patience: Duration,
+}
 
 /// What a connection uses and does not own.
 pub struct Services {
@@ -72,8 +81,13 @@ impl Services {
         }
     }
 
-    /// Has a request answered. `true`: the application has been called, on this thread.
-    pub(crate) fn answer(&mut self, exchange: Exchange) -> bool {
+    /// Has a request answered. `true`: the application has been called, on this thread; whenever it wanted something to
+    /// be sent before its end, `send_now` was.
+    pub(crate) fn answer(
+        &mut self,
+        exchange: Exchange,
+        mut send_now: impl FnMut(&mut Means<'_>) -> bool,
+    ) -> bool {
         if matches!(self.dispatch, Dispatch::Queued(_)) {
             return self.dispatch.answer(exchange);
         }
@@ -86,7 +100,13 @@ impl Services {
             began,
             &self.slot,
         );
-        self.dispatch.answer(exchange);
+        let mut means = Means {
+            mailbox: &self.mailbox,
+            clock: &mut self.clock,
+            patience: self.limits.send_timeout,
+        };
+        let dispatch = &mut self.dispatch;
+        sys::lend(&mut || send_now(&mut means), || dispatch.answer(exchange));
         self.slot.rest();
         self.clock.update();
         true

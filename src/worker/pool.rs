@@ -9,15 +9,15 @@
 //! interpreter where that fails. So whoever has the loop may wait for the interpreter, though nothing here does.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-use uwrs_api::{Gateway, Runtime};
+use uwrs_api::{ExchangeId, Gateway, Runtime};
 
-use crate::server::{Work, call_in_person};
+use crate::server::{Sending, Work, call_in_person, employ};
 use crate::sys::{self, EpollEvents};
 
 use super::roster::{Beacon, Call, OVERDUE, Role, Roster};
@@ -27,6 +27,9 @@ use super::{Departure, Worker};
 const EVENTS: usize = 256;
 /// As the main thread has it by default; a new thread's would be a quarter, and C extensions recurse.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
+
+/// How often a thread that waits for its client looks whether that is still there.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Serves with one thread more than there are `siblings`, each with its own gateway; the calling one is number 0.
 pub(super) fn serve(
@@ -149,8 +152,12 @@ impl Pool {
     }
 
     /// What a thread does from beginning to end. `runtime`: the main thread's.
-    fn serve(&self, number: usize, gateway: &dyn Gateway, runtime: Option<&dyn Runtime>) {
+    fn serve(self: &Arc<Self>, number: usize, gateway: &dyn Gateway, runtime: Option<&dyn Runtime>) {
         call_in_person();
+        let pool = Arc::downgrade(self);
+        employ(Box::new(move |id| {
+            pool.upgrade().is_some_and(|pool| pool.send_now(id))
+        }));
         let _ = self.stations[number].thread.set(thread::current());
         let _ending = Ending(self);
         gateway.rest();
@@ -170,6 +177,33 @@ impl Pool {
     fn lock(&self) -> MutexGuard<'_, Shift> {
         // A thread that panicked with the loop in hand has ended the shift: see `Ending`.
         self.shift.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends what an application of the calling thread, which has let go of the interpreter, wants to be sent at once.
+    /// Waits until the kernel has it. `false`: the client is gone.
+    fn send_now(&self, id: ExchangeId) -> bool {
+        let mut is_writable = false;
+        let mut since = Instant::now();
+        loop {
+            let mut shift = self.lock();
+            let event_loop = &mut shift.worker.event_loop;
+            let patience = event_loop.patience_of_sending();
+            let sending = event_loop.send_now(id, is_writable);
+            drop(shift);
+            let client = match sending {
+                Sending::Done => return true,
+                Sending::Gone => return false,
+                Sending::Waits(client) => client,
+            };
+            let left = patience.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                return false;
+            }
+            is_writable = sys::wait_writable(client.as_fd(), left.min(LOOK)).unwrap_or(true);
+            if is_writable {
+                since = Instant::now();
+            }
+        }
     }
 
     /// Everything is over: whoever waits is to notice.

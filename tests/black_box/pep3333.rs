@@ -257,3 +257,161 @@ fn statuses_that_are_odd_go_through_and_broken_ones_are_500() {
         }
     });
 }
+
+/// Writes, and waits for a file before it goes on.
+const WRITER: &str = "
+def wait_for(path):
+    deadline = time.monotonic() + 20
+    while not os.path.exists(path) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    return os.path.exists(path)
+
+def writer(environ, start_response, rest):
+    kind, _, path = rest.partition('/')
+    fields = [('Content-Type', 'text/plain')]
+    if kind == 'length':
+        fields.append(('Content-Length', '12'))
+    write = start_response('200 OK', fields)
+    write(b'')
+    write(b'one ')
+    told = 'seen' if wait_for(path) else 'not seen'
+    write(b'two ')
+    if kind == 'raises':
+        raise LookupError('amidst writing')
+    if kind == 'pieces':
+        return iter([told.encode(), b', and more'])
+    if kind == 'nothing':
+        return []
+    return [told.encode()]
+
+def much(environ, start_response, rest):
+    write = start_response('200 OK', [('Content-Type', 'text/plain')])
+    try:
+        for number in range(int(rest)):
+            write(b'x' * 100000)
+    except BrokenPipeError as error:
+        print('told:', error, flush=True)
+        raise
+    return []
+
+def hints(environ, start_response, rest):
+    environ['wsgi.early_hints']([('Link', '</style.css>; rel=preload')])
+    wait_for(rest)
+    return answer(start_response, b'hinted')
+
+TOOLS.update(writer=writer, much=much, hints=hints)
+";
+
+#[test]
+fn what_is_written_is_sent_before_the_application_goes_on() {
+    everywhere(WRITER, |server, protocol| {
+        for (kind, expected) in [
+            ("list", "one two seen"),
+            ("pieces", "one two seen, and more"),
+            ("nothing", "one two "),
+            ("length", "one two seen"),
+        ] {
+            let mark = format!("{protocol}-{kind}");
+            let target = format!("/writer/{kind}/{mark}");
+            let mut connection = ask(server, protocol, "GET", &target, b"");
+            let head = connection.head().unwrap();
+            assert_eq!(head.status, 200);
+            let mut body = Vec::new();
+            if head.header("Transfer-Encoding").is_some() {
+                body = connection.chunk().unwrap().unwrap();
+                server.write(&mark, "");
+                while let Some(chunk) = connection.chunk().unwrap() {
+                    body.extend(chunk);
+                }
+                assert_eq!(connection.get("/").text(), "hello\n", "it stays in step");
+            } else {
+                let mut first = [0; 4];
+                connection.read_exact(&mut first);
+                server.write(&mark, "");
+                body.extend(first);
+                let mut rest = vec![0; expected.len() - 4];
+                connection.read_exact(&mut rest);
+                body.extend(rest);
+            }
+            assert_eq!(String::from_utf8(body).unwrap(), expected, "{protocol} {kind}");
+            std::fs::remove_file(server.file(&mark)).unwrap();
+        }
+    });
+}
+
+#[test]
+fn an_exception_after_something_was_written_cuts_the_answer() {
+    everywhere(WRITER, |server, protocol| {
+        server.write("raised", "");
+        let mut connection = ask(server, protocol, "GET", "/writer/raises/raised", b"");
+        assert_eq!(connection.head().unwrap().status, 200);
+        let rest = connection.rest_until_cut();
+        assert!(!rest.ends_with(b"0\r\n\r\n"), "{}", rest.escape_ascii());
+        server.wait_for_log(&["LookupError: amidst writing"]);
+        assert_eq!(
+            ask(server, protocol, "GET", "/", b"").response().text(),
+            "hello\n"
+        );
+    });
+}
+
+#[test]
+fn writing_waits_for_the_client_and_ends_when_it_goes() {
+    everywhere(WRITER, |server, protocol| {
+        let mut connection = ask(server, protocol, "GET", "/much/200", b"");
+        assert_eq!(connection.head().unwrap().status, 200);
+        // More than the kernel takes, which the server does not keep.
+        let mut total = 0;
+        match protocol {
+            "http" => {
+                while let Some(chunk) = connection.chunk().unwrap() {
+                    total += chunk.len();
+                }
+            }
+            _ => total = connection.rest().len(),
+        }
+        assert_eq!(total, 20_000_000);
+        let before = server.count_log("told: write: the client is gone");
+        let mut gone = ask(server, protocol, "GET", "/much/100000", b"");
+        assert_eq!(gone.head().unwrap().status, 200);
+        drop(gone);
+        soon("it is told", || {
+            server.count_log("told: write: the client is gone") > before
+        });
+        assert_eq!(
+            ask(server, protocol, "GET", "/", b"").response().text(),
+            "hello\n"
+        );
+    });
+}
+
+#[test]
+fn every_thread_may_wait_for_its_client_at_once() {
+    let server = serving(WRITER, 2);
+    let mut slow: Vec<Connection> = (0..2)
+        .map(|_| ask(&server, "http", "GET", "/much/200", b""))
+        .collect();
+    for connection in &mut slow {
+        assert_eq!(connection.head().unwrap().status, 200);
+    }
+    for connection in slow.iter_mut().rev() {
+        let mut total = 0;
+        while let Some(chunk) = connection.chunk().unwrap() {
+            total += chunk.len();
+        }
+        assert_eq!(total, 20_000_000);
+    }
+    assert_eq!(server.get("/").text(), "hello\n");
+}
+
+#[test]
+fn early_hints_arrive_while_the_application_is_at_work() {
+    for threads in [1, 3] {
+        let server = serving(WRITER, threads);
+        let mut connection = ask(&server, "http", "GET", "/hints/hinted", b"");
+        assert_eq!(connection.head().unwrap().status, 103);
+        server.write("hinted", "");
+        assert_eq!(connection.response().text(), "hinted");
+        assert_eq!(connection.get("/").text(), "hello\n");
+    }
+}

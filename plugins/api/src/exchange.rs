@@ -99,6 +99,14 @@ pub struct Exchange {
 pub trait Post: Send + Sync {
     /// Leaves `reply` for the exchange `id`. Wakes the loop if it is another thread's.
     fn post(&self, id: ExchangeId, reply: Reply);
+
+    /// Has what was left for the exchange `id` handed to the kernel before this returns. For the thread that has the
+    /// exchange in hand, amidst [`Gateway::handle`](crate::Gateway::handle); may wait for the client, so nothing that
+    /// others need should be held. `false`: the client is gone.
+    fn send_now(&self, id: ExchangeId) -> bool {
+        let _ = id;
+        true
+    }
 }
 
 /// The duty to answer one exchange. Dropped unanswered it posts [`Reply::Abort`], which becomes a 500.
@@ -127,10 +135,10 @@ impl Responder {
         }
     }
 
-    /// What sends interim answers in this one's place.
-    pub fn interim_sender(&self) -> Option<InterimSender> {
+    /// What sends the beginning of an answer, or interim ones, before this does its duty.
+    pub fn forerunner(&self) -> Option<Forerunner> {
         let post = Arc::clone(self.post.as_ref()?);
-        Some(InterimSender { id: self.id, post })
+        Some(Forerunner { id: self.id, post })
     }
 
     /// Which exchange it is.
@@ -145,16 +153,37 @@ impl Responder {
     }
 }
 
-/// Sends interim answers (1xx) to an exchange. What comes after the response is dropped.
-pub struct InterimSender {
+/// Sends what goes before the end of an answer, while the application is at work on the rest: interim answers (1xx), then
+/// the head and parts of the body. The [`Responder`] sends the rest then ([`Reply::Rest`]). What comes after that is
+/// dropped.
+///
+/// Each call hands what it is given to the kernel, and may wait for the client. `false`: it is gone.
+#[derive(Clone)]
+pub struct Forerunner {
     id: ExchangeId,
     post: Arc<dyn Post>,
 }
 
-impl InterimSender {
-    /// Sends one.
-    pub fn send(&self, head: crate::ResponseHead) {
-        self.post.post(self.id, Reply::Interim(head));
+impl Forerunner {
+    /// Sends an interim answer.
+    pub fn interim(&self, head: crate::ResponseHead) -> bool {
+        self.send(Reply::Interim(head))
+    }
+
+    /// Begins the answer.
+    pub fn begin(&self, head: crate::ResponseHead, first: crate::Bytes) -> bool {
+        let body = crate::ReplyBody::Pushed(first);
+        self.send(Reply::Response { head, body })
+    }
+
+    /// Goes on with its body.
+    pub fn push(&self, piece: crate::Bytes) -> bool {
+        self.send(Reply::Piece(piece))
+    }
+
+    fn send(&self, reply: Reply) -> bool {
+        self.post.post(self.id, reply);
+        self.post.send_now(self.id)
     }
 }
 

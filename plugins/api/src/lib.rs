@@ -18,7 +18,7 @@ mod text;
 
 pub use conversation::Conversation;
 pub use driver::{Delivered, Driver, Turned, Turns};
-pub use exchange::{Body, ConnectionInfo, Exchange, ExchangeId, InterimSender, Peer, Post, Responder};
+pub use exchange::{Body, ConnectionInfo, Exchange, ExchangeId, Forerunner, Peer, Post, Responder};
 pub use file::FilePart;
 pub use gateway::{Appetite, BodyMode, Gateway, Heard};
 pub use octets::{is_field_value, is_value_byte};

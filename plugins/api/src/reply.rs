@@ -132,7 +132,7 @@ pub enum ReplyBody {
         /// What gives the rest. Dropped when exhausted or when the client is gone, whichever is first.
         rest: Box<dyn BodySource>,
     },
-    /// A part now, the rest as [`Reply::Piece`]s up to a [`Reply::End`]. For exchanges that are streamed.
+    /// A part now, the rest as [`Reply::Piece`]s up to a [`Reply::End`] or a [`Reply::Rest`].
     Pushed(Bytes),
 }
 
@@ -170,6 +170,8 @@ pub enum Reply {
     Piece(Bytes),
     /// A pushed body is complete.
     End,
+    /// A pushed body ends with this one.
+    Rest(ReplyBody),
     /// A pushed body broke: the connection is cut so that the client notices.
     Break,
     /// More of the request's body is wanted (`Expect: 100-continue` is answered).

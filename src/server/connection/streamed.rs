@@ -162,14 +162,8 @@ impl Connection {
             return;
         };
         match reply {
-            Reply::Piece(bytes) => {
-                let mut record = record;
-                self.send(bytes, &mut record);
-                self.phase = Phase::Answering {
-                    record,
-                    source: Source::Pushed,
-                };
-            }
+            Reply::Piece(bytes) => self.send_pushed(bytes, record),
+            Reply::Rest(body) => self.begin_body(record, body, services),
             Reply::End => self.go_on(record, Pull::End, None, services),
             _ => self.cut(&record, services),
         }

@@ -12,6 +12,34 @@ pub(super) struct StartedHead {
     pub(super) content_length: Option<u64>,
 }
 
+/// What has gone of an answer before its application returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Written {
+    /// Its Content-Length, bytes.
+    content_length: Option<u64>,
+    /// Bytes of the body.
+    bytes: u64,
+}
+
+/// An answer when its application has returned.
+#[derive(Debug)]
+pub(super) enum Begun {
+    /// Nothing of it has gone.
+    Head(StartedHead),
+    /// Its head, and a part of its body.
+    Written(Written),
+}
+
+impl Begun {
+    /// How many bytes are left to send up to its Content-Length.
+    pub(super) fn left(&self) -> Option<u64> {
+        match self {
+            Self::Head(started) => started.content_length,
+            Self::Written(written) => Some(written.content_length?.saturating_sub(written.bytes)),
+        }
+    }
+}
+
 /// How far an answer has come.
 #[derive(Debug, Default)]
 enum Stage {
@@ -20,9 +48,9 @@ enum Stage {
     Silent,
     /// It was called. Nothing has left: the head can still be replaced when the application says why.
     Started(StartedHead),
-    /// `write` was called: the head counts as sent, though both wait for what the application returns.
-    Written(StartedHead, Vec<u8>),
-    /// The head has gone to the server.
+    /// `write` was called: the head has gone, and so much of the body.
+    Written(Written),
+    /// All of it has gone to the server, or is pulled by it.
     Sent,
     /// The exchange is over; whoever still holds `start_response` comes too late.
     Over,
@@ -53,8 +81,8 @@ impl Answer {
         let mut stage = self.stage();
         match &*stage {
             Stage::Started(_) if !replaces => return Err(Misstep::StartedTwice),
-            Stage::Written(..) | Stage::Sent if replaces => return Err(Misstep::HeadGone),
-            Stage::Written(..) | Stage::Sent => return Err(Misstep::StartedTwice),
+            Stage::Written(_) | Stage::Sent if replaces => return Err(Misstep::HeadGone),
+            Stage::Written(_) | Stage::Sent => return Err(Misstep::StartedTwice),
             Stage::Over => return Err(Misstep::Over),
             Stage::Silent | Stage::Started(_) => {}
         }
@@ -64,38 +92,42 @@ impl Answer {
 
     /// Has the head gone, so that an exception cannot be answered any more?
     pub(super) fn is_head_gone(&self) -> bool {
-        matches!(*self.stage(), Stage::Written(..) | Stage::Sent)
+        matches!(*self.stage(), Stage::Written(_) | Stage::Sent)
     }
 
-    /// Takes what the application writes. Nothing is written by writing nothing (PEP 3333: the head waits for the
-    /// first byte).
-    pub(super) fn write(&self, data: &[u8]) -> Result<(), Misstep> {
+    /// The application writes so many bytes. Gives the head where that has to go before them. `None` where nothing is to
+    /// be sent: nothing is written by writing nothing (PEP 3333: the head waits for the first byte).
+    pub(super) fn write(&self, count: usize) -> Result<Option<Option<ResponseHead>>, Misstep> {
         let mut stage = self.stage();
         match &mut *stage {
             Stage::Silent => Err(Misstep::NotStarted),
             Stage::Sent => Err(Misstep::Returned),
             Stage::Over => Err(Misstep::Over),
-            Stage::Written(_, written) => {
-                written.extend_from_slice(data);
-                Ok(())
+            Stage::Started(_) | Stage::Written(_) if count == 0 => Ok(None),
+            Stage::Written(written) => {
+                written.bytes += count as u64;
+                Ok(Some(None))
             }
-            Stage::Started(_) if data.is_empty() => Ok(()),
-            started @ Stage::Started(_) => {
-                let Stage::Started(head) = std::mem::take(started) else {
-                    return Ok(());
-                };
-                *started = Stage::Written(head, data.to_vec());
-                Ok(())
+            Stage::Started(started) => {
+                let head = std::mem::take(&mut started.head);
+                let content_length = started.content_length;
+                let bytes = count as u64;
+                *stage = Stage::Written(Written {
+                    content_length,
+                    bytes,
+                });
+                Ok(Some(Some(head)))
             }
         }
     }
 
-    /// Gives the head and what was written away to be sent; `None` when `start_response` was not called.
-    pub(super) fn send(&self) -> Option<(StartedHead, Vec<u8>)> {
+    /// The application has returned: gives the head away to be sent, or tells what has gone; `None` when
+    /// `start_response` was not called.
+    pub(super) fn send(&self) -> Option<Begun> {
         let mut stage = self.stage();
         match std::mem::replace(&mut *stage, Stage::Sent) {
-            Stage::Started(head) => Some((head, Vec::new())),
-            Stage::Written(head, written) => Some((head, written)),
+            Stage::Started(head) => Some(Begun::Head(head)),
+            Stage::Written(written) => Some(Begun::Written(written)),
             other => {
                 *stage = other;
                 None
@@ -130,10 +162,12 @@ mod tests {
         }
     }
 
-    fn sent(answer: &Answer) -> Option<(u16, Vec<u8>)> {
-        answer
-            .send()
-            .map(|(started, written)| (started.head.status, written))
+    /// The status of a head that had not gone, or how much was written.
+    fn sent(answer: &Answer) -> Option<(u16, u64)> {
+        Some(match answer.send()? {
+            Begun::Head(started) => (started.head.status, 0),
+            Begun::Written(written) => (0, written.bytes),
+        })
     }
 
     #[test]
@@ -142,7 +176,7 @@ mod tests {
         assert_eq!(answer.start(head(200), false), Ok(()));
         assert_eq!(answer.start(head(201), false), Err(Misstep::StartedTwice));
         assert_eq!(answer.start(head(500), true), Ok(()));
-        assert_eq!(sent(&answer), Some((500, Vec::new())));
+        assert_eq!(sent(&answer), Some((500, 0)));
     }
 
     #[test]
@@ -156,18 +190,31 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_comes_with_the_head_and_commits_it() {
+    fn the_first_byte_takes_the_head_along_and_commits_it() {
         let answer = Answer::default();
-        assert_eq!(answer.write(b"early"), Err(Misstep::NotStarted));
+        assert_eq!(answer.write(5).unwrap_err(), Misstep::NotStarted);
         answer.start(head(200), false).unwrap();
-        answer.write(b"").unwrap();
+        assert!(answer.write(0).unwrap().is_none());
         assert!(!answer.is_head_gone());
-        answer.write(b"one ").unwrap();
-        answer.write(b"two").unwrap();
+        let first = answer.write(4).unwrap().unwrap();
+        assert_eq!(first.map(|head| head.status), Some(200));
+        assert!(answer.write(3).unwrap().unwrap().is_none());
         assert!(answer.is_head_gone());
         assert_eq!(answer.start(head(500), true), Err(Misstep::HeadGone));
-        assert_eq!(sent(&answer), Some((200, b"one two".to_vec())));
-        assert_eq!(answer.write(b"late"), Err(Misstep::Returned));
+        assert_eq!(sent(&answer), Some((0, 7)));
+        assert_eq!(answer.write(4).unwrap_err(), Misstep::Returned);
+    }
+
+    #[test]
+    fn what_was_written_counts_towards_the_content_length() {
+        let answer = Answer::default();
+        let started = StartedHead {
+            content_length: Some(10),
+            ..head(200)
+        };
+        answer.start(started, false).unwrap();
+        answer.write(4).unwrap();
+        assert_eq!(answer.send().unwrap().left(), Some(6));
     }
 
     #[test]
@@ -175,7 +222,7 @@ mod tests {
         let answer = Answer::default();
         answer.end();
         assert_eq!(answer.start(head(200), false), Err(Misstep::Over));
-        assert_eq!(answer.write(b"x"), Err(Misstep::Over));
+        assert_eq!(answer.write(1).unwrap_err(), Misstep::Over);
         assert_eq!(sent(&answer), None);
     }
 }

@@ -8,7 +8,8 @@ use pyo3::types::{PyDict, PyString};
 use uwrs_api::{Body, BodyFraming, ConnectionInfo, Request, Version};
 
 use super::caches::{Connections, FieldKey, FieldNames, Texts};
-use super::early_hints::{CurrentExchange, EarlyHints};
+use super::current::CurrentExchange;
+use super::early_hints::EarlyHints;
 use super::file_wrapper::FileWrapper;
 use super::input;
 use super::template::{Key, Template};
@@ -48,12 +49,7 @@ impl EnvironBuilder {
     }
 
     /// Puts `wsgi.early_hints` into the environs.
-    pub(super) fn offer_early_hints(
-        &self,
-        py: Python<'_>,
-        current: Option<&CurrentExchange>,
-    ) -> PyResult<()> {
-        let Some(current) = current else { return Ok(()) };
+    pub(super) fn offer_early_hints(&self, py: Python<'_>, current: &CurrentExchange) -> PyResult<()> {
         let callable = Bound::new(py, EarlyHints(current.clone()))?;
         self.template
             .set(intern!(py, "wsgi.early_hints"), callable.into_any())

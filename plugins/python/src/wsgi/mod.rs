@@ -8,6 +8,7 @@
 mod answer;
 mod body;
 mod caches;
+mod current;
 mod early_hints;
 mod environ;
 mod file_wrapper;
@@ -26,7 +27,7 @@ use uwrs_api::{BodyMode, Exchange, Gateway, Request};
 use crate::mounts::{Mounts, Place};
 use crate::{Settings, failure, raw, uwsgi_module};
 
-use early_hints::CurrentExchange;
+use current::CurrentExchange;
 use environ::{EnvironBuilder, Facts};
 use response::Delivery;
 use start_response::Starters;
@@ -36,19 +37,19 @@ pub(crate) struct WsgiGateway {
     mounts: Arc<Mounts<Py<PyAny>>>,
     environ: RefCell<EnvironBuilder>,
     starters: RefCell<Starters>,
-    /// Where early hints go; `None` where nobody would send them before the answer.
-    current: Option<CurrentExchange>,
+    /// Where early hints go, and what is written.
+    current: CurrentExchange,
 }
 
 impl WsgiGateway {
     /// A gateway to these applications.
     pub(crate) fn new(py: Python<'_>, mounts: Mounts<Py<PyAny>>, settings: &Settings) -> PyResult<Self> {
-        let mut starters = Starters::default();
+        let current = CurrentExchange::default();
+        let mut starters = Starters::new(&current);
         let starter = starters.take(py)?;
         starters.put_back(py, starter);
-        let current = settings.multithread.then(CurrentExchange::default);
         let environ = EnvironBuilder::new(py, settings)?;
-        environ.offer_early_hints(py, current.as_ref())?;
+        environ.offer_early_hints(py, &current)?;
         Ok(Self {
             mounts: Arc::new(mounts),
             environ: RefCell::new(environ),
@@ -58,13 +59,13 @@ impl WsgiGateway {
     }
 
     fn copy(&self, py: Python<'_>) -> PyResult<Self> {
-        let current = self.current.as_ref().map(|_| CurrentExchange::default());
+        let current = CurrentExchange::default();
         let environ = self.environ.borrow().copy(py)?;
-        environ.offer_early_hints(py, current.as_ref())?;
+        environ.offer_early_hints(py, &current)?;
         Ok(Self {
             mounts: Arc::clone(&self.mounts),
             environ: RefCell::new(environ),
-            starters: RefCell::new(Starters::default()),
+            starters: RefCell::new(Starters::new(&current)),
             current,
         })
     }
@@ -108,8 +109,7 @@ impl WsgiGateway {
                 return response::broken(py, responder, &request, "making start_response failed", &error);
             }
         };
-        let in_hand = self.current.as_ref();
-        let in_hand = in_hand.map(|current| current.set(responder.interim_sender()));
+        let in_hand = self.current.set(responder.forerunner());
         let returned = app.bind(py).call1((environ, starter.callable(py)));
         drop(in_hand);
         let delivery = Delivery {

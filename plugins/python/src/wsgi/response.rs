@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString, PyTuple};
 use uwrs_api::{BodySource, FilePart, Pull, Reply, ReplyBody, Request, Responder, ResponseHead};
 
-use super::answer::{Answer, StartedHead};
+use super::answer::{Answer, Begun, StartedHead};
 use super::body::{self, Whole};
 use super::file_wrapper::FileWrapper;
 use super::stream::Stream;
@@ -31,32 +31,37 @@ impl Delivery<'_> {
         }
     }
 
-    /// Answers with 500 and says why in the log. Nothing of the answer has left yet.
+    /// Says why in the log, and answers with 500, or breaks off where something was written.
     pub(super) fn fail(self, py: Python<'_>, what: &str, error: &PyErr) {
+        let is_begun = self.answer.is_head_gone();
         self.answer.end();
+        if is_begun {
+            log_failure(py, self.request, what, error);
+            return self.responder.respond(Reply::Break);
+        }
         broken(py, self.responder, self.request, what, error);
     }
 
     fn deliver_whole(self, py: Python<'_>, whole: Whole) {
-        let Some((started, written)) = self.answer.send() else {
+        let Some(begun) = self.answer.send() else {
             return self.fail_unstarted(py);
         };
         self.answer.end();
-        let (head, body) = match whole {
-            Whole::One(bytes) => (started.head, ReplyBody::Full(after(written, bytes))),
-            Whole::Pieces(pieces, total) => {
-                let length = total + written.len() as u64;
-                let rest: Box<dyn BodySource> = Box::new(pieces);
-                (
-                    with_length(started, length),
-                    ReplyBody::Source {
-                        first: Bytes::from(written),
-                        rest,
-                    },
-                )
+        let (begun, body) = match (whole, begun) {
+            (Whole::One(bytes), begun) => (begun, ReplyBody::Full(bytes)),
+            (Whole::Pieces(pieces, total), begun) => {
+                let begun = match begun {
+                    Begun::Head(started) => Begun::Head(with_length(started, total)),
+                    written @ Begun::Written(_) => written,
+                };
+                let rest = ReplyBody::Source {
+                    first: Bytes::new(),
+                    rest: Box::new(pieces),
+                };
+                (begun, rest)
             }
         };
-        self.responder.respond(Reply::Response { head, body });
+        respond(self.responder, begun, body);
     }
 
     fn deliver_iterable(self, py: Python<'_>, returned: &Bound<'_, PyAny>) {
@@ -78,33 +83,21 @@ impl Delivery<'_> {
                 return stream.close(py);
             }
         };
-        let Some((started, written)) = self.answer.send() else {
+        let Some(begun) = self.answer.send() else {
             self.fail_unstarted(py);
             return stream.close(py);
         };
         let is_last = first.is_none() || is_single(returned);
-        let first = after(written, first.unwrap_or_default());
+        let first = first.unwrap_or_default();
         // PEP 3333, "Handling the Content-Length Header": iteration stops when enough was sent.
-        let is_enough = started
-            .content_length
-            .is_some_and(|length| first.len() as u64 >= length);
+        let is_enough = begun.left().is_some_and(|left| first.len() as u64 >= left);
         if !is_last && !is_enough {
-            let body = ReplyBody::Source {
-                first,
-                rest: Box::new(stream),
-            };
-            return self.responder.respond(Reply::Response {
-                head: started.head,
-                body,
-            });
+            let rest = Box::new(stream);
+            return respond(self.responder, begun, ReplyBody::Source { first, rest });
         }
         // Answered before it is closed: what the application does then (Django: `request_finished`) is not what the
         // client waits for.
-        let body = ReplyBody::Full(first);
-        self.responder.respond(Reply::Response {
-            head: started.head,
-            body,
-        });
+        respond(self.responder, begun, ReplyBody::Full(first));
         stream.close(py);
     }
 
@@ -113,31 +106,16 @@ impl Delivery<'_> {
             Ok(stream) => stream,
             Err(error) => return self.fail(py, "the application's answer cannot be sent", &error),
         };
-        let Some((started, written)) = self.answer.send() else {
+        let Some(begun) = self.answer.send() else {
             self.fail_unstarted(py);
             return stream.close(py);
         };
         // PEP 3333: up to the file's end, or as many bytes as Content-Length has.
-        if let Some(length) = started.content_length {
-            part.truncate(length.saturating_sub(written.len() as u64));
+        if let Some(left) = begun.left() {
+            part.truncate(left);
         }
-        let body = match written.is_empty() {
-            true => ReplyBody::File {
-                part,
-                owner: Some(Box::new(FileOwner { part: None, stream })),
-            },
-            false => ReplyBody::Source {
-                first: Bytes::from(written),
-                rest: Box::new(FileOwner {
-                    part: Some(part),
-                    stream,
-                }),
-            },
-        };
-        self.responder.respond(Reply::Response {
-            head: started.head,
-            body,
-        });
+        let owner: Option<Box<dyn BodySource>> = Some(Box::new(FileOwner(stream)));
+        respond(self.responder, begun, ReplyBody::File { part, owner });
     }
 
     fn fail_unstarted(self, py: Python<'_>) {
@@ -146,19 +124,20 @@ impl Delivery<'_> {
     }
 }
 
-/// A wrapped file that is sent without being read, and closed then.
-struct FileOwner {
-    /// What is still to be given away.
-    part: Option<FilePart>,
-    stream: Stream,
+/// Answers, or sends the rest of an answer.
+fn respond(responder: Responder, begun: Begun, body: ReplyBody) {
+    responder.respond(match begun {
+        Begun::Head(StartedHead { head, .. }) => Reply::Response { head, body },
+        Begun::Written(_) => Reply::Rest(body),
+    });
 }
+
+/// Closes a wrapped file that is sent without being read.
+struct FileOwner(Stream);
 
 impl BodySource for FileOwner {
     fn pull(&mut self) -> Pull {
-        if let Some(part) = self.part.take() {
-            return Pull::File(part);
-        }
-        raw::with_interpreter(|py| self.stream.close(py));
+        raw::with_interpreter(|py| self.0.close(py));
         Pull::End
     }
 }
@@ -188,27 +167,13 @@ fn is_single(returned: &Bound<'_, PyAny>) -> bool {
     length == 1
 }
 
-/// What was written, then what was returned.
-fn after(written: Vec<u8>, returned: Bytes) -> Bytes {
-    if written.is_empty() {
-        return returned;
-    }
-    if returned.is_empty() {
-        return Bytes::from(written);
-    }
-    let mut both = BytesMut::with_capacity(written.len() + returned.len());
-    both.extend_from_slice(&written);
-    both.extend_from_slice(&returned);
-    both.freeze()
-}
-
 /// The head with a Content-Length, where it may have one and has none.
-fn with_length(started: StartedHead, length: u64) -> ResponseHead {
-    let mut head = started.head;
+fn with_length(mut started: StartedHead, length: u64) -> StartedHead {
+    let head = &mut started.head;
     if started.content_length.is_none() && !matches!(head.status, 204 | 304) {
         head.push(b"Content-Length", length.to_string().as_bytes());
     }
-    head
+    started
 }
 
 /// Answers with 500, the reason in the log.

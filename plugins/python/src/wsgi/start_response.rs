@@ -4,13 +4,15 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use uwrs_api::{ResponseHead, is_field_value};
 
 use super::answer::{Answer, Misstep, StartedHead};
+use super::body;
+use super::current::CurrentExchange;
 use crate::raw;
 
 /// The callables that one exchange needs.
@@ -23,9 +25,13 @@ pub(super) struct Starter {
 }
 
 impl Starter {
-    fn new(py: Python<'_>) -> PyResult<Self> {
+    fn new(py: Python<'_>, current: &CurrentExchange) -> PyResult<Self> {
         let answer = Arc::new(Answer::default());
-        let write = Py::new(py, Write(Arc::clone(&answer)))?;
+        let write = Write {
+            answer: Arc::clone(&answer),
+            current: current.clone(),
+        };
+        let write = Py::new(py, write)?;
         let object = StartResponse {
             answer: Arc::clone(&answer),
             write: write.clone_ref(py),
@@ -60,15 +66,25 @@ impl Starter {
 }
 
 /// Keeps a [`Starter`] for the next exchange.
-#[derive(Default)]
-pub(super) struct Starters(Option<Starter>);
+pub(super) struct Starters {
+    kept: Option<Starter>,
+    current: CurrentExchange,
+}
 
 impl Starters {
+    /// Those of a gateway, whose exchange in hand is `current`.
+    pub(super) fn new(current: &CurrentExchange) -> Self {
+        Self {
+            kept: None,
+            current: current.clone(),
+        }
+    }
+
     /// One that is ready.
     pub(super) fn take(&mut self, py: Python<'_>) -> PyResult<Starter> {
-        match self.0.take() {
+        match self.kept.take() {
             Some(starter) => Ok(starter),
-            None => Starter::new(py),
+            None => Starter::new(py, &self.current),
         }
     }
 
@@ -76,7 +92,7 @@ impl Starters {
     pub(super) fn put_back(&mut self, py: Python<'_>, starter: Starter) {
         if starter.is_ours_alone(py) {
             starter.answer.reset();
-            self.0 = Some(starter);
+            self.kept = Some(starter);
         }
     }
 }
@@ -116,16 +132,27 @@ impl StartResponse {
 
 /// Takes a part of an answer's body from applications that push.
 #[pyclass(frozen, module = "uwrs", name = "write")]
-struct Write(Arc<Answer>);
+struct Write {
+    answer: Arc<Answer>,
+    current: CurrentExchange,
+}
 
 #[pymethods]
 impl Write {
+    /// Hands the bytes to the kernel before it returns (PEP 3333, "The write() Callable").
     #[pyo3(signature = (data, /))]
-    fn __call__(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn __call__(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let Ok(data) = data.cast::<PyBytes>() else {
             return Err(wrong_type("write", "bytes", data));
         };
-        self.0.write(data.as_bytes()).map_err(refusal)
+        let Some(head) = self.answer.write(data.as_bytes().len()).map_err(refusal)? else {
+            return Ok(());
+        };
+        let bytes = body::chunk(data)?;
+        match py.detach(|| self.current.write(head, bytes)) {
+            true => Ok(()),
+            false => Err(PyBrokenPipeError::new_err("write: the client is gone")),
+        }
     }
 }
 

@@ -217,9 +217,12 @@ impl Ask {
         let mailbox = Arc::new(Mailbox::default());
         let pulls = self.pulls;
         server.gateway.handle(self.exchange(&mailbox));
-        let mut replies = mailbox.take();
-        assert_eq!(replies.len(), 1, "one answer");
-        Answer::collect(replies.remove(0), pulls)
+        let mut replies = mailbox.take().into_iter();
+        let mut answer = Answer::collect(replies.next().expect("an answer"), pulls);
+        for reply in replies {
+            answer.go_on(reply, pulls);
+        }
+        answer
     }
 
     pub(crate) fn exchange(self, mailbox: &Arc<Mailbox>) -> Exchange {
@@ -250,6 +253,8 @@ pub(crate) struct Answer {
     pub(crate) is_streamed: bool,
     /// Is a part of it a file that was not read?
     pub(crate) has_file: bool,
+    /// How many replies came after the first, because something was written.
+    pub(crate) written: usize,
     /// Did it break off?
     pub(crate) has_failed: bool,
 }
@@ -266,22 +271,38 @@ impl Answer {
             pieces: Vec::new(),
             is_streamed: false,
             has_file: false,
+            written: 0,
             has_failed: false,
         };
+        answer.take_body(body, pulls);
+        answer
+    }
+
+    /// What follows where something was written.
+    fn go_on(&mut self, reply: Reply, pulls: usize) {
+        self.written += 1;
+        match reply {
+            Reply::Piece(bytes) => self.pieces.push(bytes.to_vec()),
+            Reply::Rest(body) => self.take_body(body, pulls),
+            Reply::Break => self.has_failed = true,
+            _ => panic!("one answer"),
+        }
+    }
+
+    fn take_body(&mut self, body: ReplyBody, pulls: usize) {
         match body {
             ReplyBody::Empty => {}
-            ReplyBody::Full(bytes) | ReplyBody::Pushed(bytes) => answer.pieces.push(bytes.to_vec()),
+            ReplyBody::Full(bytes) | ReplyBody::Pushed(bytes) => self.pieces.push(bytes.to_vec()),
             ReplyBody::File { part, owner } => {
-                answer.take_file(&part);
-                owner.into_iter().for_each(|owner| answer.pull(owner, pulls));
+                self.take_file(&part);
+                owner.into_iter().for_each(|owner| self.pull(owner, pulls));
             }
             ReplyBody::Source { first, rest } => {
-                answer.is_streamed = true;
-                answer.pieces.push(first.to_vec());
-                answer.pull(rest, pulls);
+                self.is_streamed = true;
+                self.pieces.push(first.to_vec());
+                self.pull(rest, pulls);
             }
         }
-        answer
     }
 
     fn pull(&mut self, mut source: Box<dyn BodySource>, pulls: usize) {

@@ -115,7 +115,12 @@ fn a_class_can_be_an_application() {
 
 #[test]
 fn what_is_written_comes_before_what_is_returned() {
-    assert_eq!(get("/write").text(), "pushed twice, then returned");
+    let answer = get("/write");
+    assert_eq!(answer.text(), "pushed twice, then returned");
+    assert_eq!(
+        answer.written, 2,
+        "each at once, the first with the head, and nothing for nothing"
+    );
     assert_eq!(get("/write_alone").text(), "pushed");
     let (answer, events) = send_for_events(Ask::get("/write_then_iterate"));
     assert_eq!(

@@ -12,7 +12,6 @@ fn an_exception_before_the_head_is_a_500_with_its_traceback_in_the_log() {
         ("/raise_interrupt", "KeyboardInterrupt"),
         ("/raise_base", "BaseException: bare"),
         ("/raise_unprintable", "Unprintable: <"),
-        ("/write_then_raise", "ValueError: after writing"),
         ("/write_str", "write must be bytes, not str"),
     ] {
         let answer = get(target);
@@ -32,6 +31,14 @@ fn an_exception_before_the_head_is_a_500_with_its_traceback_in_the_log() {
             "{log:?}"
         );
     }
+}
+
+#[test]
+fn an_exception_after_something_was_written_breaks_the_answer_off() {
+    let answer = get("/write_then_raise");
+    assert_eq!((answer.status(), answer.text().as_str()), (200, "half an answer"));
+    assert!(answer.has_failed);
+    assert!(support::logged("GET /write_then_raise:")[0].contains("ValueError: after writing"));
 }
 
 #[test]
