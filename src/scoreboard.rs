@@ -58,6 +58,8 @@ mod word {
     pub(super) const SEQUENCE: usize = 16;
     pub(super) const LINE_LENGTH: usize = 17;
     pub(super) const PEER: usize = 18;
+    /// When the loop was last turned by another one; 0: it turns by itself.
+    pub(super) const BEAT: usize = 21;
     pub(super) const LINE: usize = 24;
 }
 
@@ -245,6 +247,11 @@ impl Slot {
         self.words().show(stint);
     }
 
+    /// The loop, which another one drives, was turned now; 0: it is not to be turned any more.
+    pub fn beat(&self, now: u64) {
+        self.words().set(word::BEAT, now);
+    }
+
     /// No thread is in the application any more.
     pub fn rest(&self) {
         self.words().set(word::STINT, 0);
@@ -330,6 +337,9 @@ pub struct SlotSnapshot {
     pub request: Option<CurrentRequest>,
     /// The serial number of the exchange behind [`SlotSnapshot::request`], if it keeps a thread in the application.
     pub stint: Option<u64>,
+    /// When its loop was last turned, where another loop drives it and is to turn it at least once a second if
+    /// `harakiri` is on.
+    pub beat: Option<u64>,
 }
 
 /// A request under way.
@@ -477,6 +487,7 @@ impl SlotWords<'_> {
             active,
             request: (active > 0 || stint > 0).then_some(request),
             stint: (stint > 0).then_some(stint),
+            beat: Some(self.get(word::BEAT)).filter(|beat| *beat > 0),
         }
     }
 }

@@ -193,6 +193,7 @@ mod tests {
             active,
             request: (active > 0).then_some(request),
             stint: None,
+            beat: None,
         }
     }
 

@@ -8,7 +8,7 @@ use super::supervisor::{Input, WorkerView, seconds};
 use super::wear::{self, Finding, Sight};
 use super::{GenerationFiles, Master, report, send};
 use crate::config::{Config, Harakiri};
-use crate::scoreboard::{SlotSnapshot, WorkerState};
+use crate::scoreboard::{CurrentRequest, SlotSnapshot, WorkerState};
 use crate::sys::{self, Pid, TRACEBACK_SIGNAL};
 
 /// Between two looks, at most.
@@ -17,8 +17,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// When to look, and what has been told.
 pub(super) struct Watch {
     next_look: Instant,
-    /// The latest exchange of each process that is known to be stuck.
-    told: BTreeMap<Pid, u64>,
+    /// What each process was last known to be stuck with.
+    told: BTreeMap<Pid, Cause>,
 }
 
 impl Watch {
@@ -84,33 +84,22 @@ impl Master<'_> {
         (is_ready && is_its_own).then_some(Seen { worker, snapshot })
     }
 
-    /// Is a request of that worker stuck? The log tells once, the supervisor hears of it each time.
+    /// Is that worker stuck? The log tells once, the supervisor hears of it each time.
     fn look_for_stuck(&mut self, seen: &Seen, limit: Duration, harakiri: &Harakiri, now: Instant) {
-        let SlotSnapshot {
-            stint: Some(serial),
-            request: Some(request),
-            ..
-        } = &seen.snapshot
-        else {
+        let Some(hold) = Hold::of(&seen.snapshot, sys::monotonic_milliseconds()) else {
             return;
         };
-        let pid = seen.worker.pid;
-        let age = report::age_of(request.started);
-        if age < limit {
-            let due = now + (limit - age);
+        if hold.age < limit {
+            let due = now + (limit - hold.age);
             self.watch.next_look = self.watch.next_look.min(due);
             return;
         }
-        if self.watch.told.insert(pid, *serial) != Some(*serial) {
-            let peer = request
-                .peer
-                .map(|peer| format!(" from {peer}"))
-                .unwrap_or_default();
+        let pid = seen.worker.pid;
+        if self.watch.told.insert(pid, hold.cause) != Some(hold.cause) {
             log::error!(
-                "worker {} (pid {pid}): \"{}\"{peer} has kept the application busy for {} (harakiri = {}); what its threads do:",
+                "worker {} (pid {pid}): {} (harakiri = {}); what its threads do:",
                 seen.worker.number,
-                request.line,
-                seconds(age),
+                hold.describe(seen.snapshot.request.as_ref()),
                 limit.as_secs()
             );
             if harakiri.verbose {
@@ -120,6 +109,60 @@ impl Master<'_> {
         }
         let grace = harakiri.grace;
         self.handle(Input::Stuck { pid, grace });
+    }
+}
+
+/// What keeps a worker from its other work, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hold {
+    cause: Cause,
+    age: Duration,
+}
+
+/// What keeps a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// The exchange of that serial number keeps a thread in the application.
+    Exchange(u64),
+    /// The loop that drives the worker's has not turned it since that moment.
+    Loop(u64),
+}
+
+impl Hold {
+    /// `now`: by the clock of the scoreboard.
+    fn of(snapshot: &SlotSnapshot, now: u64) -> Option<Self> {
+        let since = |moment: u64| Duration::from_millis(now.saturating_sub(moment));
+        if let (Some(serial), Some(request)) = (snapshot.stint, &snapshot.request) {
+            return Some(Self {
+                cause: Cause::Exchange(serial),
+                age: since(request.started),
+            });
+        }
+        let beat = snapshot.beat?;
+        // It need not turn more often.
+        let age = since(beat).checked_sub(EVERY)?;
+        Some(Self {
+            cause: Cause::Loop(beat),
+            age,
+        })
+    }
+
+    fn describe(&self, request: Option<&CurrentRequest>) -> String {
+        let age = seconds(self.age);
+        let request = request.map(|request| {
+            let peer = request.peer.map(|peer| format!(" from {peer}"));
+            format!("\"{}\"{}", request.line, peer.unwrap_or_default())
+        });
+        match (self.cause, request) {
+            (Cause::Exchange(_), request) => format!(
+                "{} has kept the application busy for {age}",
+                request.unwrap_or_default()
+            ),
+            (Cause::Loop(_), None) => format!("its event loop has stood still for {age}"),
+            (Cause::Loop(_), Some(request)) => {
+                format!("its event loop has stood still for {age}; the latest request is {request}")
+            }
+        }
     }
 }
 
@@ -138,4 +181,73 @@ fn look_for_wear(seen: &Seen, config: &Config) -> Option<Input> {
         Finding::Worn(reason) => Input::Worn { pid, reason },
         Finding::Deadly(reason) => Input::Deadly { pid, reason },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scoreboard::Occupant;
+
+    fn snapshot(stint: Option<u64>, beat: Option<u64>, is_asked: bool) -> SlotSnapshot {
+        SlotSnapshot {
+            occupant: Occupant {
+                pid: 7,
+                number: 1,
+                generation: 1,
+            },
+            state: WorkerState::Serving,
+            started: 0,
+            requests: 0,
+            server_errors: 0,
+            exceptions: 0,
+            bytes_sent: 0,
+            accepted: 0,
+            connections: 1,
+            last_accept: 0,
+            active: u64::from(is_asked),
+            request: is_asked.then(|| CurrentRequest {
+                line: "GET /x".to_owned(),
+                peer: "127.0.0.1:5000".parse().ok(),
+                started: 10_000,
+            }),
+            stint,
+            beat,
+        }
+    }
+
+    /// What is said of it 40 seconds after the clock began.
+    fn told(snapshot: &SlotSnapshot) -> Option<String> {
+        let hold = Hold::of(snapshot, 40_000)?;
+        Some(hold.describe(snapshot.request.as_ref()))
+    }
+
+    #[test]
+    fn a_request_that_keeps_a_thread_holds_the_worker() {
+        let expected = "\"GET /x\" from 127.0.0.1:5000 has kept the application busy for 30 s";
+        for beat in [None, Some(1)] {
+            assert_eq!(told(&snapshot(Some(3), beat, true)).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_loop_that_is_not_turned_holds_the_worker() {
+        let with_request =
+            "its event loop has stood still for 30 s; the latest request is \"GET /x\" from 127.0.0.1:5000";
+        assert_eq!(
+            told(&snapshot(None, Some(9_000), true)).as_deref(),
+            Some(with_request)
+        );
+        assert_eq!(
+            told(&snapshot(None, Some(9_000), false)).as_deref(),
+            Some("its event loop has stood still for 30 s")
+        );
+    }
+
+    #[test]
+    fn requests_that_wait_and_loops_that_turn_hold_nobody() {
+        assert_eq!(told(&snapshot(None, None, true)), None);
+        assert_eq!(told(&snapshot(None, Some(39_500), true)), None);
+        // A beat may come between the look at the clock and the look at it.
+        assert_eq!(told(&snapshot(None, Some(41_000), true)), None);
+    }
 }

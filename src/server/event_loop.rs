@@ -275,6 +275,11 @@ impl EventLoop {
         self.deliver_mail();
     }
 
+    /// Lets the scoreboard know that whoever drives this loop has turned it.
+    pub fn beat(&self) {
+        self.services.slot.beat(self.services.clock.shared());
+    }
+
     /// The threads that are in the application with work of this loop, as far as it is for an exchange that is not over.
     pub fn stints(&self) -> &Stints {
         &self.services.stints

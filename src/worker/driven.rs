@@ -16,6 +16,9 @@ use super::{Departure, Seat, Worker, start_alone};
 /// this time.
 const NESTED: Duration = Duration::from_millis(10);
 
+/// With `harakiri` on, the loop is turned at least this often: one that is not stands still.
+const BEAT: Duration = Duration::from_secs(1);
+
 /// Serves, turned by `driver`.
 pub(super) fn serve(
     seat: Seat,
@@ -48,6 +51,9 @@ struct Driven {
 
 impl Driven {
     fn end(&self, departure: Departure) -> Turned {
+        if let Ok(worker) = self.worker.try_borrow() {
+            worker.seat.slot.beat(0);
+        }
         self.ended.set(Some(departure));
         Turned::Stop
     }
@@ -75,7 +81,9 @@ impl Turns for Driven {
         if worker.wants_sources() {
             return Turned::Stop;
         }
-        let timeout = worker.timeout(true);
+        worker.event_loop.beat();
+        let beat = worker.seat.config.limits.harakiri.limit.map(|_| BEAT);
+        let timeout = worker.timeout(true).into_iter().chain(beat).min();
         match worker.event_loop.begin_wait(timeout) {
             Some(Duration::ZERO) => Turned::Again,
             wait => Turned::Wait(wait),
