@@ -12,7 +12,7 @@ pub(crate) use deadline::Patience;
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uwrs_api::{
     Body, BodyFraming, BodyLength, BodyMode, BodySource, Bytes, ConnectionInfo, Event, Exchange, ExchangeId,
@@ -30,6 +30,9 @@ use streamed::Streamed;
 
 /// Steps of one connection in one turn (a read, an exchange, a piece of an answer); then others have theirs.
 const STEPS_A_TURN: usize = 64;
+/// As soon as one connection's steps have taken so long, others have their turn: the application is slow, and who asks
+/// much of it waits behind who asks little.
+const TIME_A_TURN: Duration = Duration::from_millis(5);
 /// Bytes waiting for the client above which no more of an answer is asked for.
 const HIGH_WATER: usize = 64 * 1024;
 /// Bytes of a body that count as progress: a byte a second would hold a place for ever.
@@ -201,8 +204,15 @@ impl Connection {
     }
 
     fn take_steps(&mut self, services: &mut Services) -> Verdict {
+        let begun = services.now();
         for _ in 0..STEPS_A_TURN {
             match self.step(services) {
+                Step::More if services.now() - begun >= TIME_A_TURN && self.has_more_to_ask() => {
+                    return match self.write_out(services) {
+                        true => Verdict::Again,
+                        false => Verdict::Close,
+                    };
+                }
                 Step::More => {}
                 Step::Stuck => return Verdict::Wait,
                 Step::Held if std::mem::replace(&mut self.is_held, true) => return Verdict::Wait,
@@ -211,6 +221,27 @@ impl Connection {
             }
         }
         Verdict::Again
+    }
+
+    /// Would the next step call the application, for all that is known?
+    fn has_more_to_ask(&self) -> bool {
+        match &self.phase {
+            Phase::Reading => !self.backlog.is_empty(),
+            Phase::Answering { source, .. } => matches!(source, Source::Here(_)),
+            _ => false,
+        }
+    }
+
+    /// Writes what the socket takes. `false`: it is broken.
+    fn write_out(&mut self, services: &Services) -> bool {
+        if self.outbound.is_empty() || !self.readiness.writable {
+            return true;
+        }
+        let flushed = self.flush(services);
+        if let Err(error) = &flushed {
+            self.blame(error);
+        }
+        flushed.is_ok()
     }
 
     /// Is the gateway's answer to that exchange awaited here?
@@ -281,11 +312,7 @@ impl Connection {
     }
 
     fn step(&mut self, services: &mut Services) -> Step {
-        if !self.outbound.is_empty()
-            && self.readiness.writable
-            && let Err(error) = self.flush(services)
-        {
-            self.blame(&error);
+        if !self.write_out(services) {
             return Step::Over;
         }
         if self.streamed.is_some() {

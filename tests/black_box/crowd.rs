@@ -198,3 +198,54 @@ fn without_descriptors_those_who_are_there_are_served_and_others_when_there_are_
     assert_eq!(waits.response().text(), "hello\n");
     assert!(server.count_log("Too many open files") <= 4, "{}", server.log());
 }
+
+/// An application that takes its time, and counts its requests.
+const COUNTS: &str = r#"
+import time
+COUNT = 0
+
+def application(environ, start_response):
+    global COUNT
+    COUNT += 1
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(0.01)
+        return [b"slow\n"]
+    if environ["PATH_INFO"] == "/pieces":
+        return Pieces()
+    return [str(COUNT).encode()]
+
+class Pieces:
+    def __iter__(self):
+        global COUNT
+        for _ in range(400):
+            COUNT += 1
+            time.sleep(0.01)
+            yield b"piece\n"
+"#;
+
+#[test]
+fn one_that_asks_much_leaves_others_their_turns() {
+    let slow = "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n".repeat(400);
+    let pieces = "GET /pieces HTTP/1.1\r\nHost: x\r\n\r\n".to_owned();
+    for much in [slow, pieces] {
+        let server = Server::new().app(COUNTS).ini(HTTP).start();
+        let mut greedy = server.connect();
+        greedy.send(&much);
+        let mut modest = server.connect();
+        let mut count = || modest.get("/").text().parse::<u32>().unwrap();
+        // How much of the other's is done while this one waits for an answer. A machine that is busy elsewhere
+        // makes it more now and then.
+        let mut last = count();
+        let mut between = Vec::new();
+        for _ in 0..15 {
+            let now = count();
+            between.push(now - last);
+            last = now;
+        }
+        assert!(last < 390, "the other was done too early: {between:?}");
+        let best = between.iter().min();
+        assert!(best.is_some_and(|best| *best <= 4), "{between:?}");
+        drop(greedy);
+    }
+}
