@@ -26,6 +26,7 @@ pub fn start_runtime(config: &Config, master: Option<Pid>) -> Result<Box<dyn Run
         chdir2: application.chdir2.clone(),
         workers: config.processes.workers,
         master,
+        set_deadline: Some(crate::worker::set_deadline),
         traceback_signal: master.map(|_| TRACEBACK_SIGNAL as i32),
         ..Settings::default()
     })

@@ -33,6 +33,8 @@ mod header {
     pub(super) const PAUSED: usize = 2;
     /// Requests of workers that are gone.
     pub(super) const RETIRED: usize = 3;
+    /// An application has set a deadline itself.
+    pub(super) const DEADLINES: usize = 4;
 }
 
 /// Words of a slot.
@@ -60,6 +62,8 @@ mod word {
     pub(super) const PEER: usize = 18;
     /// When the loop was last turned by another one; 0: it turns by itself.
     pub(super) const BEAT: usize = 21;
+    /// The one that the application has set itself; 0: none.
+    pub(super) const DEADLINE: usize = 22;
     pub(super) const LINE: usize = 24;
 }
 
@@ -140,6 +144,11 @@ impl Scoreboard {
     /// Asks the workers to pause or to go on. The master's; it then sends them SIGWINCH.
     pub fn set_paused(&self, paused: bool) {
         self.memory.words()[header::PAUSED].store(u64::from(paused), Ordering::Release);
+    }
+
+    /// Has any application ever set a deadline itself?
+    pub fn has_deadlines(&self) -> bool {
+        self.memory.words()[header::DEADLINES].load(Ordering::Acquire) != 0
     }
 
     /// What a slot says. `None` where there is no such slot.
@@ -247,6 +256,14 @@ impl Slot {
         self.words().show(stint);
     }
 
+    /// The application has set a deadline itself, or taken it back. On any thread. `true`: it is the first ever, and nobody
+    /// looks for any yet.
+    pub fn set_deadline(&self, deadline: Option<u64>) -> bool {
+        self.words().set(word::DEADLINE, deadline.unwrap_or(0));
+        let known = &self.board.memory.words()[header::DEADLINES];
+        deadline.is_some() && known.swap(1, Ordering::AcqRel) == 0
+    }
+
     /// The loop, which another one drives, was turned now; 0: it is not to be turned any more.
     pub fn beat(&self, now: u64) {
         self.words().set(word::BEAT, now);
@@ -340,6 +357,8 @@ pub struct SlotSnapshot {
     /// When its loop was last turned, where another loop drives it and is to turn it at least once a second if
     /// `harakiri` is on.
     pub beat: Option<u64>,
+    /// The deadline that the application has set itself.
+    pub deadline: Option<u64>,
 }
 
 /// A request under way.
@@ -487,6 +506,7 @@ impl SlotWords<'_> {
             active,
             request: (active > 0 || stint > 0).then_some(request),
             stint: (stint > 0).then_some(stint),
+            deadline: Some(self.get(word::DEADLINE)).filter(|deadline| *deadline > 0),
             beat: Some(self.get(word::BEAT)).filter(|beat| *beat > 0),
         }
     }
@@ -545,6 +565,17 @@ mod tests {
             (1, 1, 10)
         );
         assert_eq!((after.active, after.request), (0, None));
+    }
+
+    #[test]
+    fn a_deadline_of_the_application_is_told_once_and_can_be_taken_back() {
+        let slot = occupied();
+        assert!(!slot.set_deadline(None) && !slot.board().has_deadlines());
+        assert!(slot.set_deadline(Some(900)) && slot.board().has_deadlines());
+        assert_eq!(slot.snapshot().deadline, Some(900));
+        assert!(!slot.set_deadline(Some(901)));
+        assert!(!slot.set_deadline(None));
+        assert_eq!(slot.snapshot().deadline, None);
     }
 
     #[test]

@@ -194,6 +194,7 @@ mod tests {
             request: (active > 0).then_some(request),
             stint: None,
             beat: None,
+            deadline: None,
         }
     }
 

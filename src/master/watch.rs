@@ -1,7 +1,7 @@
 //! [`Watch`]: the master's look at its workers, now and then: what is to be known of them only from outside, or would cost
 //! them something to tell. What it means is decided elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::supervisor::{Input, WorkerView, seconds};
@@ -17,15 +17,15 @@ const EVERY: Duration = Duration::from_secs(1);
 /// When to look, and what has been told.
 pub(super) struct Watch {
     next_look: Instant,
-    /// What each process was last known to be stuck with.
-    told: BTreeMap<Pid, Cause>,
+    /// What which process is known to be stuck with.
+    told: BTreeSet<(Pid, Cause)>,
 }
 
 impl Watch {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             next_look: now + EVERY,
-            told: BTreeMap::new(),
+            told: BTreeSet::new(),
         }
     }
 }
@@ -44,7 +44,7 @@ struct Seen {
 impl Master<'_> {
     /// When the workers are to be looked at; `None`: they have no limits.
     pub(super) fn next_watch(&self) -> Option<Instant> {
-        let is_wanted = self.generations.values().any(is_wanted);
+        let is_wanted = self.scoreboard.has_deadlines() || self.generations.values().any(is_wanted);
         is_wanted.then_some(self.watch.next_look)
     }
 
@@ -61,14 +61,16 @@ impl Master<'_> {
             .collect();
         self.watch
             .told
-            .retain(|pid, _| seen.iter().any(|seen| seen.worker.pid == *pid));
+            .retain(|(pid, _)| seen.iter().any(|seen| seen.worker.pid == *pid));
         for seen in seen {
             let Some(files) = self.generations.get(&seen.worker.generation) else {
                 continue;
             };
             let config = files.config.clone();
-            if let Some(limit) = config.limits.harakiri.limit {
-                self.look_for_stuck(&seen, limit, &config.limits.harakiri, now);
+            let clock = sys::monotonic_milliseconds();
+            let holds = Hold::all(&seen.snapshot, config.limits.harakiri.limit, clock);
+            for hold in holds {
+                self.look_at_hold(&seen, &hold, &config.limits.harakiri, now);
             }
             if let Some(input) = look_for_wear(&seen, &config) {
                 self.handle(input);
@@ -85,22 +87,17 @@ impl Master<'_> {
     }
 
     /// Is that worker stuck? The log tells once, the supervisor hears of it each time.
-    fn look_for_stuck(&mut self, seen: &Seen, limit: Duration, harakiri: &Harakiri, now: Instant) {
-        let Some(hold) = Hold::of(&seen.snapshot, sys::monotonic_milliseconds()) else {
-            return;
-        };
-        if hold.age < limit {
-            let due = now + (limit - hold.age);
-            self.watch.next_look = self.watch.next_look.min(due);
+    fn look_at_hold(&mut self, seen: &Seen, hold: &Hold, harakiri: &Harakiri, now: Instant) {
+        if !hold.rest.is_zero() {
+            self.watch.next_look = self.watch.next_look.min(now + hold.rest);
             return;
         }
         let pid = seen.worker.pid;
-        if self.watch.told.insert(pid, hold.cause) != Some(hold.cause) {
+        if self.watch.told.insert((pid, hold.cause)) {
             log::error!(
-                "worker {} (pid {pid}): {} (harakiri = {}); what its threads do:",
+                "worker {} (pid {pid}): {}; what its threads do:",
                 seen.worker.number,
-                hold.describe(seen.snapshot.request.as_ref()),
-                limit.as_secs()
+                hold.describe(seen.snapshot.request.as_ref())
             );
             if harakiri.verbose {
                 report::threads(pid).iter().for_each(|line| log::error!("{line}"));
@@ -112,56 +109,83 @@ impl Master<'_> {
     }
 }
 
-/// What keeps a worker from its other work, and for how long.
+/// What keeps a worker from its other work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Hold {
     cause: Cause,
+    /// For how long already.
     age: Duration,
+    /// How long it may; zero: not any more.
+    rest: Duration,
+    limit: Duration,
 }
 
 /// What keeps a worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Cause {
     /// The exchange of that serial number keeps a thread in the application.
     Exchange(u64),
     /// The loop that drives the worker's has not turned it since that moment.
     Loop(u64),
+    /// The application has set a deadline itself.
+    Deadline(u64),
 }
 
 impl Hold {
-    /// `now`: by the clock of the scoreboard.
-    fn of(snapshot: &SlotSnapshot, now: u64) -> Option<Self> {
+    fn new(cause: Cause, age: Duration, limit: Duration) -> Self {
+        let rest = limit.saturating_sub(age);
+        Self {
+            cause,
+            age,
+            rest,
+            limit,
+        }
+    }
+
+    /// `now`: by the clock of the scoreboard. `limit`: `harakiri`.
+    fn all(snapshot: &SlotSnapshot, limit: Option<Duration>, now: u64) -> Vec<Self> {
+        let holds = limit.and_then(|limit| Self::of(snapshot, limit, now));
+        let deadline = snapshot.deadline.map(|deadline| {
+            let rest = Duration::from_millis(deadline.saturating_sub(now));
+            Self::new(Cause::Deadline(deadline), Duration::ZERO, rest)
+        });
+        holds.into_iter().chain(deadline).collect()
+    }
+
+    fn of(snapshot: &SlotSnapshot, limit: Duration, now: u64) -> Option<Self> {
         let since = |moment: u64| Duration::from_millis(now.saturating_sub(moment));
         if let (Some(serial), Some(request)) = (snapshot.stint, &snapshot.request) {
-            return Some(Self {
-                cause: Cause::Exchange(serial),
-                age: since(request.started),
-            });
+            return Some(Self::new(Cause::Exchange(serial), since(request.started), limit));
         }
         let beat = snapshot.beat?;
         // It need not turn more often.
         let age = since(beat).checked_sub(EVERY)?;
-        Some(Self {
-            cause: Cause::Loop(beat),
-            age,
-        })
+        Some(Self::new(Cause::Loop(beat), age, limit))
     }
 
     fn describe(&self, request: Option<&CurrentRequest>) -> String {
-        let age = seconds(self.age);
+        let (age, limit) = (seconds(self.age), self.limit.as_secs());
         let request = request.map(|request| {
             let peer = request.peer.map(|peer| format!(" from {peer}"));
             format!("\"{}\"{}", request.line, peer.unwrap_or_default())
         });
-        match (self.cause, request) {
-            (Cause::Exchange(_), request) => format!(
-                "{} has kept the application busy for {age}",
-                request.unwrap_or_default()
+        let while_serving = |prefix: &str| {
+            let request = request.as_ref();
+            request.map_or_else(String::new, |request| format!("{prefix}{request}"))
+        };
+        match self.cause {
+            Cause::Exchange(_) => format!(
+                "{} has kept the application busy for {age} (harakiri = {limit})",
+                while_serving("")
             ),
-            (Cause::Loop(_), None) => format!("its event loop has stood still for {age}"),
-            (Cause::Loop(_), Some(request)) => {
-                format!("its event loop has stood still for {age}; the latest request is {request}")
-            }
+            Cause::Loop(_) => format!(
+                "its event loop has stood still for {age} (harakiri = {limit}){}",
+                while_serving("; the latest request is ")
+            ),
+            Cause::Deadline(_) => format!(
+                "the time is over that the application set itself (set_user_harakiri){}",
+                while_serving(", while serving ")
+            ),
         }
     }
 }
@@ -212,18 +236,22 @@ mod tests {
             }),
             stint,
             beat,
+            deadline: None,
         }
     }
 
     /// What is said of it 40 seconds after the clock began.
     fn told(snapshot: &SlotSnapshot) -> Option<String> {
-        let hold = Hold::of(snapshot, 40_000)?;
+        let limit = Some(Duration::from_secs(20));
+        let holds = Hold::all(snapshot, limit, 40_000);
+        let hold = holds.iter().find(|hold| hold.rest.is_zero())?;
         Some(hold.describe(snapshot.request.as_ref()))
     }
 
     #[test]
     fn a_request_that_keeps_a_thread_holds_the_worker() {
-        let expected = "\"GET /x\" from 127.0.0.1:5000 has kept the application busy for 30 s";
+        let expected =
+            "\"GET /x\" from 127.0.0.1:5000 has kept the application busy for 30 s (harakiri = 20)";
         for beat in [None, Some(1)] {
             assert_eq!(told(&snapshot(Some(3), beat, true)).as_deref(), Some(expected));
         }
@@ -231,15 +259,15 @@ mod tests {
 
     #[test]
     fn a_loop_that_is_not_turned_holds_the_worker() {
-        let with_request =
-            "its event loop has stood still for 30 s; the latest request is \"GET /x\" from 127.0.0.1:5000";
+        let with_request = "its event loop has stood still for 30 s (harakiri = 20); the latest request is \
+                            \"GET /x\" from 127.0.0.1:5000";
         assert_eq!(
             told(&snapshot(None, Some(9_000), true)).as_deref(),
             Some(with_request)
         );
         assert_eq!(
             told(&snapshot(None, Some(9_000), false)).as_deref(),
-            Some("its event loop has stood still for 30 s")
+            Some("its event loop has stood still for 30 s (harakiri = 20)")
         );
     }
 
@@ -249,5 +277,27 @@ mod tests {
         assert_eq!(told(&snapshot(None, Some(39_500), true)), None);
         // A beat may come between the look at the clock and the look at it.
         assert_eq!(told(&snapshot(None, Some(41_000), true)), None);
+    }
+
+    #[test]
+    fn a_deadline_that_the_application_set_holds_for_whatever_it_does() {
+        let with = |deadline: u64, is_asked: bool| SlotSnapshot {
+            deadline: Some(deadline),
+            ..snapshot(None, None, is_asked)
+        };
+        assert_eq!(told(&with(40_001, true)), None);
+        assert_eq!(
+            told(&with(40_000, false)).as_deref(),
+            Some("the time is over that the application set itself (set_user_harakiri)")
+        );
+        assert!(
+            told(&with(39_000, true))
+                .is_some_and(|text| text.ends_with(", while serving \"GET /x\" from 127.0.0.1:5000"))
+        );
+        let next = Hold::all(&with(40_250, true), None, 40_000);
+        assert_eq!(
+            next.first().map(|hold| hold.rest),
+            Some(Duration::from_millis(250))
+        );
     }
 }

@@ -73,11 +73,12 @@ pub struct MasterSignals {
 }
 
 impl MasterSignals {
-    /// Blocks the signals that a master understands and SIGCHLD, and gives the descriptor which they are read
+    /// Blocks the signals that a master understands, SIGCHLD, and SIGURG, by which a worker wants to be looked at; gives the descriptor which they are read
     /// from.
     pub fn open() -> io::Result<Self> {
         let mut watched: SigSet = COMMANDS.into_iter().collect();
         watched.add(Signal::SIGCHLD);
+        watched.add(Signal::SIGURG);
         // `nohup` and careless parents leave some ignored; an ignored SIGCHLD would make children vanish
         // unreaped.
         for signal in &watched {
@@ -105,6 +106,7 @@ impl MasterSignals {
             mask.remove(signal);
         }
         mask.remove(Signal::SIGCHLD);
+        mask.remove(Signal::SIGURG);
         SignalMask(mask)
     }
 }

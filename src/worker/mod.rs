@@ -3,6 +3,7 @@
 //! business.
 
 mod autoreload;
+mod deadline;
 mod driven;
 mod pool;
 mod roster;
@@ -25,6 +26,7 @@ use crate::server::{EventLoop, ForeignToken, Listener};
 use crate::sys;
 
 use autoreload::Autoreload;
+pub use deadline::set_deadline;
 pub use seat::{Announcement, BoundListener, Departure, Seat};
 
 /// How often a worker looks whether everything is done, while it leaves.
@@ -141,6 +143,7 @@ impl Worker {
             leaving: None,
             quits: false,
         };
+        deadline::expect(&worker.seat);
         worker.pause_or_resume();
         worker.seat.slot.set_state(WorkerState::Serving);
         worker

@@ -180,3 +180,37 @@ fn with_harakiri_verbose_the_log_says_what_the_kernel_knows() {
     server.wait_for_log(&["thread ", &format!("of pid {pid}: ")]);
     server.wait_for_log(&["app.py", "stuck_in_python"]);
 }
+
+#[test]
+fn an_application_may_set_a_deadline_of_its_own_and_take_it_back() {
+    let app = "\
+import os, time, uwsgi
+
+def application(environ, start_response):
+    start_response('200 OK', [])
+    if environ['PATH_INFO'] == '/stuck':
+        uwsgi.set_user_harakiri(1)
+        time.sleep(3600)
+    if environ['PATH_INFO'] == '/quick':
+        uwsgi.set_user_harakiri(1)
+        uwsgi.set_user_harakiri(0)
+        time.sleep(2)
+    return [b'%d' % os.getpid()]
+";
+    let server = Server::new()
+        .app(app)
+        .ini(&format!("{HTTP}harakiri-graceful-timeout = 1\n"))
+        .start();
+    let old = server.get("/quick").text().to_owned();
+    assert_eq!(server.count_log("set_user_harakiri"), 0, "{}", server.log());
+    let _stuck = ask(&server, "/stuck");
+    server.wait_for_log(&[
+        &format!(
+            "worker 1 (pid {old}): the time is over that the application set itself (set_user_harakiri)"
+        ),
+        "while serving \"GET /stuck\" from 127.0.0.1:",
+    ]);
+    server.wait_for_log(&["app.py\", line 7 in application"]);
+    server.wait_for_log(&["did not leave within 1 s and is killed"]);
+    assert_ne!(server.get("/").text(), old);
+}

@@ -1,8 +1,9 @@
 //! The `uwsgi` module that applications import: what they ask of the server, by the names that uWSGI gave it.
 //! There is what works; what is not there raises AttributeError and not a lie.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyModule};
@@ -15,11 +16,17 @@ static WORKER: AtomicUsize = AtomicUsize::new(0);
 /// The master's pid; 0 without one.
 static MASTER: AtomicI32 = AtomicI32::new(0);
 
+/// What sets a deadline.
+static SET_DEADLINE: OnceLock<fn(Option<Duration>)> = OnceLock::new();
+
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Makes `import uwsgi` work.
 pub(crate) fn install(py: Python<'_>, settings: &Settings) -> PyResult<()> {
     MASTER.store(settings.master.unwrap_or(0), Ordering::Relaxed);
+    if let Some(set_deadline) = settings.set_deadline {
+        SET_DEADLINE.get_or_init(|| set_deadline);
+    }
     let module = PyModule::new(py, "uwsgi")?;
     module.add("version", version(py))?;
     module.add("hostname", PyBytes::new(py, host_name().as_bytes()))?;
@@ -33,6 +40,7 @@ pub(crate) fn install(py: Python<'_>, settings: &Settings) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(reload, &module)?)?;
     module.add_function(wrap_pyfunction!(stop, &module)?)?;
     module.add_function(wrap_pyfunction!(log_line, &module)?)?;
+    module.add_function(wrap_pyfunction!(set_user_harakiri, &module)?)?;
     py.import("sys")?.getattr("modules")?.set_item("uwsgi", module)
 }
 
@@ -148,6 +156,14 @@ fn signal_master(py: Python<'_>, name: &str) -> PyResult<Option<bool>> {
     let signal = py.import("signal")?.getattr(name)?;
     py.import("os")?.call_method1("kill", (master, signal))?;
     Ok(Some(true))
+}
+
+/// Has another worker take this one's place if so many seconds pass before this is called again; 0 takes that back.
+#[pyfunction]
+fn set_user_harakiri(seconds: u32) {
+    if let Some(set_deadline) = SET_DEADLINE.get() {
+        set_deadline((seconds > 0).then(|| Duration::from_secs(seconds.into())));
+    }
 }
 
 /// Writes a line to the server's log. True.
