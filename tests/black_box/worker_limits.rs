@@ -210,3 +210,40 @@ fn each_worker_is_kept_on_its_processors() {
     }
     assert_eq!(allowed(server.mold()), allowed(server.pid()));
 }
+
+#[test]
+fn worn_and_stuck_workers_come_and_go_and_nobody_loses_a_request_but_who_is_stuck() {
+    let app = "\
+import os, time
+
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    if environ['PATH_INFO'] == '/stuck':
+        time.sleep(3600)
+    return [b'%d' % os.getpid()]
+";
+    let server = Server::new()
+        .app(app)
+        .ini(&format!(
+            "{HTTP}processes = 2\nthreads = 3\ndisable-logging = true\nmin-worker-lifetime = 0\n\
+             max-requests = 300\nmax-requests-delta = 100\nharakiri = 1\nharakiri-graceful-timeout = 3\n"
+        ))
+        .start();
+    let load = Load::start(server.port(), 3, 3);
+    for round in 1..=3 {
+        let mut stuck = server.connect();
+        stuck.send("GET /stuck HTTP/1.1\r\nHost: example.org\r\n\r\n");
+        soon("it is found", || {
+            server.count_log("has kept the application busy") == round
+        });
+        load.wait_for(300);
+    }
+    soon("workers were replaced for both reasons", || {
+        server.count_log("is stuck and is replaced") + server.count_log("max-requests") >= 5
+    });
+    soon("the stuck ones are gone", || {
+        server.count_log("did not leave within ") == 3
+    });
+    assert!(processes(load) >= 5, "{}", server.log());
+    server.settle(2);
+}
