@@ -1,4 +1,4 @@
-//! What a field's value may consist of, asked by whoever reads or writes one.
+//! What texts may consist of, asked by whoever reads or writes one.
 
 /// Is it free of control bytes but tabs (RFC 9110 §5.5)? Bytes from 0x80 on are allowed: they are opaque.
 pub fn is_field_value(bytes: &[u8]) -> bool {
@@ -15,10 +15,23 @@ pub fn is_value_byte(byte: u8) -> bool {
     (byte >= 0x20 && byte != 0x7f) || byte == b'\t'
 }
 
+/// Is there a NUL in it? For short texts: a search that is made for long ones costs more to begin.
+pub fn has_nul(bytes: &[u8]) -> bool {
+    let has = |chunk: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*chunk);
+        word.wrapping_sub(ONES) & !word & HIGH != 0
+    };
+    match bytes.last_chunk::<8>() {
+        Some(last) => has(last) || bytes.as_chunks::<8>().0.iter().any(has),
+        None => bytes.contains(&0),
+    }
+}
+
+const ONES: u64 = u64::from_ne_bytes([1; 8]);
+const HIGH: u64 = ONES << 7;
+
 /// Are none of these below 0x20, nor 0x7f?
 fn is_plain(chunk: [u8; 8]) -> bool {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = ONES << 7;
     // The usual trick: a byte that is less than `n` borrows from its high bit, one that had it set does not count.
     let word = u64::from_ne_bytes(chunk);
     let low = word.wrapping_sub(ONES * 0x20) & !word;
@@ -44,6 +57,7 @@ mod tests {
                             value[at + 1] = neighbour;
                         }
                         assert_eq!(is_field_value(&value), is_value_byte(byte), "{value:?}");
+                        assert_eq!(has_nul(&value), byte == 0, "{value:?}");
                     }
                 }
             }

@@ -90,13 +90,18 @@ impl Request {
 
     /// Forgets everything, keeps a usual head's memory.
     pub fn clear(&mut self) {
-        let (mut text, mut fields) = (std::mem::take(&mut self.text), std::mem::take(&mut self.fields));
+        let mut text = std::mem::take(&mut self.text);
         text.clear_to(Self::SPARE_TEXT);
-        fields.clear();
-        fields.shrink_to(Self::SPARE_FIELDS);
+        let [fields, variables] = [&mut self.fields, &mut self.variables].map(|list| {
+            let mut list = std::mem::take(list);
+            list.clear();
+            list.shrink_to(Self::SPARE_FIELDS);
+            list
+        });
         *self = Self {
             text,
             fields,
+            variables,
             ..Self::default()
         };
     }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use uwrs_api::{BodyFraming, Refusal, Request, Span, Text, Version, is_field_value};
+use uwrs_api::{BodyFraming, Refusal, Request, Span, Text, Version, has_nul, is_field_value};
 
 use super::packet::{Header, Modifier, pairs};
 use crate::protocol::syntax::{NumberError, is_authority, is_token, is_token_byte, number, trim};
@@ -80,7 +80,7 @@ impl<'a> Assembly<'a> {
     fn add(&mut self, key: Span, value: Span) -> Result<(), Refusal> {
         let request = &mut *self.request;
         let (name, text) = (request.text.get(key), request.text.get(value));
-        if memchr::memchr(0, text).is_some() || memchr::memchr(0, name).is_some() {
+        if has_nul(text) || has_nul(name) {
             return Err(Refusal::new(400, "a NUL in a uwsgi variable"));
         }
         match name {
