@@ -1,9 +1,9 @@
 //! From the configuration to the interpreter that runs the application: the one place that names a language.
 
 use uwrs_api::{LoadError, Runtime};
-use uwrs_python::{AppSpec, AppTarget, Settings};
+use uwrs_python::{AppSpec, AppTarget, Interface, LifespanChoice, LoopChoice, Settings};
 
-use crate::config::{ApplicationConfig, Config};
+use crate::config::{ApplicationConfig, Config, InterfaceOption, LifespanOption, LoopOption};
 use crate::sys::{Pid, TRACEBACK_SIGNAL};
 
 /// Starts the interpreter in this process. The working directory is `chdir` already.
@@ -19,6 +19,22 @@ pub fn start_runtime(config: &Config, master: Option<Pid>) -> Result<Box<dyn Run
         imports: application.imports.clone(),
         apps: apps(application),
         callable: application.callable.clone(),
+        interface: match application.interface {
+            InterfaceOption::Auto => None,
+            InterfaceOption::Wsgi => Some(Interface::Wsgi),
+            InterfaceOption::Asgi => Some(Interface::Asgi),
+            InterfaceOption::Asgi2 => Some(Interface::Asgi2),
+        },
+        event_loop: match application.event_loop {
+            LoopOption::Auto => LoopChoice::Auto,
+            LoopOption::Asyncio => LoopChoice::Asyncio,
+            LoopOption::Uvloop => LoopChoice::Uvloop,
+        },
+        lifespan: match application.lifespan {
+            LifespanOption::Auto => LifespanChoice::Auto,
+            LifespanOption::On => LifespanChoice::On,
+            LifespanOption::Off => LifespanChoice::Off,
+        },
         manage_script_name: application.manage_script_name,
         disable_file_wrapper: application.disable_file_wrapper,
         multiprocess: config.processes.workers > 1,

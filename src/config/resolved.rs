@@ -122,6 +122,12 @@ pub struct ApplicationConfig {
     pub wsgi_file: Option<PathBuf>,
     /// `callable`
     pub callable: Option<String>,
+    /// `interface`
+    pub interface: InterfaceOption,
+    /// `loop`
+    pub event_loop: LoopOption,
+    /// `lifespan`
+    pub lifespan: LifespanOption,
     /// `mount = /point=target`, in order.
     pub mounts: Vec<Mount>,
     /// `manage-script-name`
@@ -138,6 +144,44 @@ pub struct ApplicationConfig {
     pub autoreload: Option<Duration>,
     /// `threads`
     pub threads: usize,
+}
+
+/// How applications are called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InterfaceOption {
+    /// As each of them looks.
+    #[default]
+    Auto,
+    /// PEP 3333.
+    Wsgi,
+    /// ASGI 3.
+    Asgi,
+    /// ASGI 2.
+    Asgi2,
+}
+
+/// Whose loop ASGI applications run in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LoopOption {
+    /// uvloop's where it is installed.
+    #[default]
+    Auto,
+    /// asyncio's.
+    Asyncio,
+    /// uvloop's.
+    Uvloop,
+}
+
+/// Whether ASGI applications are told of the server's start and end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LifespanOption {
+    /// Those that take part.
+    #[default]
+    Auto,
+    /// All have to.
+    On,
+    /// None.
+    Off,
 }
 
 /// `mount = /point=target`

@@ -11,6 +11,7 @@
 )]
 
 mod answers;
+mod asgi;
 mod boot;
 mod command_line;
 mod crash;

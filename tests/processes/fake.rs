@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use uwrs::config::{
-    ApplicationConfig, Config, Limits, ListenAddress, ListenerConfig, LoggingConfig, Owner, Principal,
-    ProcessConfig, ProtocolKind, SocketOptions,
+    ApplicationConfig, Config, InterfaceOption, LifespanOption, Limits, ListenAddress, ListenerConfig,
+    LoggingConfig, LoopOption, Owner, Principal, ProcessConfig, ProtocolKind, SocketOptions,
 };
 use uwrs::launch::{self, Invocation};
 use uwrs::program::Program;
@@ -169,6 +169,9 @@ fn defaults() -> Config {
             vacuum: false,
         },
         application: ApplicationConfig {
+            interface: InterfaceOption::Auto,
+            event_loop: LoopOption::Auto,
+            lifespan: LifespanOption::Auto,
             chdir: None,
             chdir2: None,
             home: None,

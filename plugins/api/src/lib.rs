@@ -21,7 +21,7 @@ pub use driver::{Delivered, Driver, Turned, Turns};
 pub use exchange::{Body, ConnectionInfo, Exchange, ExchangeId, Forerunner, Peer, Post, Responder};
 pub use file::FilePart;
 pub use gateway::{Appetite, BodyMode, Gateway, Heard};
-pub use octets::{has_nul, is_field_value, is_value_byte};
+pub use octets::{has_nul, is_field_value, is_token, is_value_byte};
 pub use protocol::{Event, Inbound, Outbound, Protocol, ProtocolState, Refusal, Segment};
 pub use reply::{BodyLength, BodySource, FieldLine, Pull, Reply, ReplyBody, ResponseHead};
 pub use request::{BodyFraming, Request, Version};

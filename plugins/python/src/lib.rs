@@ -1,4 +1,4 @@
-//! Python inside uwrs: the interpreter, the loader, the WSGI gateway. All of pyo3 is here, nothing else has it.
+//! Python inside uwrs: the interpreter, the loader, the gateways of WSGI and ASGI. All of pyo3 is here, nothing else has it.
 //!
 //! [`start`] gives the [`Runtime`] that the process model drives: `home` is looked at and the interpreter started in it,
 //! `load` imports the applications, `freeze` and `fork` make workers of the mold, `enter_worker` gives the gateway.
@@ -8,9 +8,11 @@
 
 #![deny(unsafe_code)]
 
+mod asgi;
 mod failure;
 mod home;
 mod inheritance;
+mod interface;
 mod interpreter;
 mod loader;
 mod mounts;
@@ -30,6 +32,7 @@ use std::time::Duration;
 
 use uwrs_api::{LoadError, Runtime};
 
+pub use crate::interface::Interface;
 use crate::runtime::PythonRuntime;
 
 /// What the interpreter is started and the applications are loaded with.
@@ -47,6 +50,12 @@ pub struct Settings {
     pub apps: Vec<AppSpec>,
     /// Name of the callable where a target names none (`callable`); default `application`.
     pub callable: Option<String>,
+    /// How applications are called (`interface`); `None`: as each of them looks.
+    pub interface: Option<Interface>,
+    /// Whose loop ASGI applications run in (`loop`).
+    pub event_loop: LoopChoice,
+    /// Whether they are told that the server starts and ends (`lifespan`).
+    pub lifespan: LifespanChoice,
     /// Give PATH_INFO's mountpoint to SCRIPT_NAME (`manage-script-name`).
     pub manage_script_name: bool,
     /// Offer no `wsgi.file_wrapper` (`wsgi-disable-file-wrapper`).
@@ -68,6 +77,30 @@ pub struct Settings {
     pub set_deadline: Option<fn(Option<Duration>)>,
     /// What was said, in order, for `uwsgi.opt`; `None`: a key without a value.
     pub options: Vec<(String, Option<String>)>,
+}
+
+/// A loop for ASGI.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LoopChoice {
+    /// uvloop where it is installed, else asyncio's own.
+    #[default]
+    Auto,
+    /// asyncio's own.
+    Asyncio,
+    /// uvloop's.
+    Uvloop,
+}
+
+/// Whether applications have an ASGI lifespan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LifespanChoice {
+    /// Those that take part in it.
+    #[default]
+    Auto,
+    /// All of them; one that does not is an error.
+    On,
+    /// None: they are not asked.
+    Off,
 }
 
 /// One application to load.

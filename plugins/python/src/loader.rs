@@ -13,6 +13,7 @@ use pyo3::types::{PyDict, PyModule};
 use uwrs_api::LoadError;
 
 use crate::failure;
+use crate::interface::{self, Interface};
 use crate::target::{CallablePath, ModuleTarget};
 use crate::{AppSpec, AppTarget, Settings};
 
@@ -42,6 +43,7 @@ pub(crate) struct Application {
     /// `config.wsgi:application`
     pub(crate) target: String,
     pub(crate) callable: Py<PyAny>,
+    pub(crate) interface: Interface,
     pub(crate) took: Duration,
 }
 
@@ -64,6 +66,11 @@ pub(crate) fn load(py: Python<'_>, settings: &Settings) -> Result<Vec<Applicatio
     let mut applications = Vec::new();
     for spec in &settings.apps {
         applications.extend(load_one(py, spec, settings.callable.as_deref())?);
+    }
+    for application in &mut applications {
+        application.interface = settings
+            .interface
+            .unwrap_or_else(|| interface::detect(application.callable.bind(py)));
     }
     Ok(applications)
 }
@@ -135,6 +142,7 @@ fn load_several(
             }
             Err(_) => Application {
                 mountpoint,
+                interface: Interface::Wsgi,
                 callable: accept(&callable, &target)?,
                 target,
                 took: started.elapsed(),
@@ -196,6 +204,7 @@ impl<'py> Source<'py> {
         let callable = accept(&found, &target)?;
         Ok(Application {
             mountpoint,
+            interface: Interface::Wsgi,
             target,
             callable,
             took: started.elapsed(),
@@ -250,7 +259,7 @@ impl<'py> Source<'py> {
     }
 }
 
-/// Takes what was found, if it can be called the WSGI way.
+/// Takes what was found, if it can be called.
 fn accept(found: &Bound<'_, PyAny>, target: &str) -> Result<Py<PyAny>, LoadError> {
     if !found.is_callable() {
         let kind = found
@@ -261,39 +270,7 @@ fn accept(found: &Bound<'_, PyAny>, target: &str) -> Result<Py<PyAny>, LoadError
             "{target} is not callable: it is a {kind}"
         )));
     }
-    if is_asynchronous(found) {
-        return Err(failure::plain(format!(
-            "{target} speaks ASGI, which uwrs does not serve yet: name a WSGI application"
-        )));
-    }
     Ok(found.clone().unbind())
-}
-
-/// Is it a coroutine function, or an object whose `__call__` is one? Such a callable speaks ASGI.
-fn is_asynchronous(callable: &Bound<'_, PyAny>) -> bool {
-    // CO_COROUTINE | CO_ASYNC_GENERATOR, as `inspect` has them: importing that takes longer than all of this.
-    const ASYNCHRONOUS: u32 = 0x80 | 0x200;
-    let flags = |function: &Bound<'_, PyAny>| -> Option<u32> {
-        function
-            .getattr("__code__")
-            .ok()?
-            .getattr("co_flags")
-            .ok()?
-            .extract()
-            .ok()
-    };
-    if let Some(flags) = flags(callable) {
-        return flags & ASYNCHRONOUS != 0;
-    }
-    let kind = callable.get_type();
-    // Not every object's `func` is what it calls.
-    if kind.qualname().is_ok_and(|name| name == "partial")
-        && let Ok(inner) = callable.getattr("func")
-    {
-        return flags(&inner).is_some_and(|flags| flags & ASYNCHRONOUS != 0);
-    }
-    let call = kind.getattr("__call__");
-    call.is_ok_and(|call| flags(&call).is_some_and(|flags| flags & ASYNCHRONOUS != 0))
 }
 
 /// Runs a file as a module of its own name, as uWSGI names it: `uwsgi_file_` and its path.
@@ -353,4 +330,4 @@ fn advice(py: Python<'_>, module: &str, error: &PyErr) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

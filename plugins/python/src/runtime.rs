@@ -10,7 +10,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use uwrs_api::{ForkStage, Gateway, LoadError, LoadedApp, Runtime, WorkerFacts};
 
+use crate::asgi::AsgiGateway;
 use crate::inheritance::{Found, Inheritance};
+use crate::interface::Interface;
 use crate::loader::{self, Application};
 use crate::mounts::Mounts;
 use crate::wsgi::WsgiGateway;
@@ -66,12 +68,26 @@ impl PythonRuntime {
         result
     }
 
-    /// A gateway to what is loaded.
+    /// A gateway to what is loaded and speaks WSGI.
     fn make_gateway(&self, py: Python<'_>) -> PyResult<WsgiGateway> {
         let applications = self.applications.iter();
+        let applications = applications.filter(|app| app.interface == Interface::Wsgi);
         let applications = applications.map(|app| (app.mountpoint.clone(), app.callable.clone_ref(py)));
         let mounts = Mounts::new(applications, self.settings.manage_script_name);
         WsgiGateway::new(py, mounts, &self.settings)
+    }
+
+    /// A gateway to all that is loaded, where some of it speaks ASGI.
+    fn start_asgi(&self, py: Python<'_>, wsgi: WsgiGateway) -> Result<AsgiGateway, LoadError> {
+        if self.settings.multithread {
+            log::warn!(
+                "threads: an ASGI application has one loop in one thread; processes = N is what makes more of them"
+            );
+        }
+        let applications = self.applications.iter();
+        let applications =
+            applications.map(|app| (app.mountpoint.clone(), app.callable.clone_ref(py), app.interface));
+        AsgiGateway::start(py, applications, wsgi, &self.settings)
     }
 
     /// Tells, once, of what workers inherit and can't use.
@@ -130,7 +146,7 @@ impl Runtime for PythonRuntime {
         let loaded = applications.iter().map(|application| LoadedApp {
             mountpoint: application.mountpoint.clone(),
             target: application.target.clone(),
-            interface: "WSGI",
+            interface: application.interface.name(),
             took: application.took,
         });
         let loaded = loaded.collect();
@@ -187,7 +203,14 @@ impl Runtime for PythonRuntime {
                     .make_gateway(py)
                     .map_err(|error| failure::load_error(py, "python", &error, None))?,
             };
-            Ok(Box::new(gateway) as Box<dyn Gateway>)
+            if runtime
+                .applications
+                .iter()
+                .all(|app| app.interface == Interface::Wsgi)
+            {
+                return Ok(Box::new(gateway) as Box<dyn Gateway>);
+            }
+            Ok(Box::new(runtime.start_asgi(py, gateway)?))
         })
     }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::{Resolver, absolute};
 use crate::config::glob;
 use crate::config::host::FileKind;
-use crate::config::resolved::{ApplicationConfig, EnvironmentChange, Mount};
+use crate::config::resolved::{
+    ApplicationConfig, EnvironmentChange, InterfaceOption, LifespanOption, LoopOption, Mount,
+};
 use crate::config::said::{Origin, Setting};
 
 impl<'a> Resolver<'a> {
@@ -31,6 +33,32 @@ impl<'a> Resolver<'a> {
             module.is_some() || wsgi_file.is_some() || !mounts.is_empty(),
         );
         let threads = self.count("threads");
+        let interface = self.choice(
+            "interface",
+            &[
+                ("auto", InterfaceOption::Auto),
+                ("wsgi", InterfaceOption::Wsgi),
+                ("asgi", InterfaceOption::Asgi),
+                ("asgi3", InterfaceOption::Asgi),
+                ("asgi2", InterfaceOption::Asgi2),
+            ],
+        );
+        let event_loop = self.choice(
+            "loop",
+            &[
+                ("auto", LoopOption::Auto),
+                ("asyncio", LoopOption::Asyncio),
+                ("uvloop", LoopOption::Uvloop),
+            ],
+        );
+        let lifespan = self.choice(
+            "lifespan",
+            &[
+                ("auto", LifespanOption::Auto),
+                ("on", LifespanOption::On),
+                ("off", LifespanOption::Off),
+            ],
+        );
         let autoreload = self.number("py-autoreload");
         Some(ApplicationConfig {
             pythonpath: self.pythonpath(&base, is_based),
@@ -41,6 +69,9 @@ impl<'a> Resolver<'a> {
                 .map(|setting| setting.value.clone())
                 .collect(),
             callable: self.text("callable").map(|setting| setting.value.clone()),
+            interface: interface?,
+            event_loop: event_loop?,
+            lifespan: lifespan?,
             manage_script_name: self.flag("manage-script-name"),
             disable_file_wrapper: self.flag("wsgi-disable-file-wrapper"),
             lazy: self.flag("lazy-apps"),

@@ -126,6 +126,21 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// One of several words; the first is what is meant when nothing is said.
+    fn choice<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Option<T> {
+        let Some(setting) = self.text(name) else {
+            return words.first().map(|(_, meaning)| *meaning);
+        };
+        let said = setting.value.to_lowercase();
+        let found = words.iter().find(|(word, _)| *word == said);
+        if found.is_none() {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            let reason = format!("must be one of {}, not \"{}\"", words.join(", "), setting.value);
+            self.problems.error(&setting.origin, &setting.name, reason);
+        }
+        found.map(|(_, meaning)| *meaning)
+    }
+
     /// A number that fits the machine's own size.
     fn count(&mut self, name: &str) -> Option<usize> {
         self.number(name).and_then(|number| usize::try_from(number).ok())

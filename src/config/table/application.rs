@@ -44,6 +44,24 @@ pub(super) const OPTIONS: &[Definition] = &[
     )
     .default("application"),
     option(
+        "interface",
+        Kind::Text("auto|wsgi|asgi|asgi2"),
+        "how applications are called; auto tells by what each of them takes",
+    )
+    .default("auto"),
+    option(
+        "loop",
+        Kind::Text("auto|asyncio|uvloop"),
+        "whose loop ASGI applications run in; auto takes uvloop where it is installed",
+    )
+    .default("auto"),
+    option(
+        "lifespan",
+        Kind::Text("auto|on|off"),
+        "tell ASGI applications that the server starts and ends; auto puts up with those that do not take part",
+    )
+    .default("auto"),
+    option(
         "mount",
         Kind::Text("/POINT=TARGET"),
         "serve another application, a module or a file, below /POINT",

@@ -54,7 +54,6 @@ pub(super) const OPTIONS: &[Definition] = &[
     flag("gevent-early-monkey-patch", Theme::Application),
     flag("gevent-monkey-patch", Theme::Application),
     flag("ignore-script-name", Theme::Application),
-    text("loop", Theme::Application),
     text("max-apps", Theme::Application),
     flag("no-default-app", Theme::Application),
     text("optimize", Theme::Application).short('O'),

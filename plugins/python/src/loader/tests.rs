@@ -9,7 +9,7 @@ fn loadable() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps/loadable")
 }
 
-fn with_python<R>(work: impl FnOnce(Python<'_>) -> R) -> R {
+pub(crate) fn with_python<R>(work: impl FnOnce(Python<'_>) -> R) -> R {
     static START: Once = Once::new();
     START.call_once(|| {
         let settings = Settings {
@@ -198,13 +198,12 @@ fn what_cannot_be_called_is_refused() {
 }
 
 #[test]
-fn an_asgi_application_is_refused_by_name() {
+fn the_interface_is_told_by_the_callable() {
+    let interface = |name: &str| load_module(&format!("asynchronous:{name}")).unwrap()[0].interface;
     for name in ["function", "generator", "instance", "method", "partial"] {
-        let error = load_module(&format!("asynchronous:{name}")).unwrap_err();
-        let start = format!("asynchronous:{name} speaks ASGI, which uwrs does not serve yet");
-        assert!(error.message.starts_with(&start), "{}", error.message);
+        assert_eq!(interface(name), Interface::Asgi, "{name}");
     }
-    assert!(load_module("asynchronous:synchronous").is_ok());
+    assert_eq!(interface("synchronous"), Interface::Wsgi);
 }
 
 #[test]

@@ -61,3 +61,21 @@ pub(crate) fn insert_or_existing<'py>(
     // Not by identity: the same object may come twice.
     Ok((dict.len() == before).then_some(there))
 }
+
+/// Calls `callable` without arguments, inside the context variables of `context` (PEP 567).
+pub(crate) fn call_in_context(
+    py: Python<'_>,
+    callable: &Bound<'_, PyAny>,
+    context: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    // SAFETY: a live object; anything but a context is refused with an exception.
+    if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
+        return Err(PyErr::fetch(py));
+    }
+    let called = callable.call0();
+    // SAFETY: entered above on this thread; what runs inside leaves what it enters.
+    if unsafe { ffi::PyContext_Exit(context.as_ptr()) } != 0 {
+        return Err(PyErr::fetch(py));
+    }
+    called.map(drop)
+}

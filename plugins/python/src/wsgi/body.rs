@@ -79,7 +79,12 @@ fn to_bytes(bytes: &Bound<'_, PyBytes>) -> Bytes {
     if slice.len() <= Outbound::COPY_LIMIT {
         return Bytes::copy_from_slice(slice);
     }
-    Bytes::from_owner(Lent(Some(PyBackedBytes::from(bytes.clone()))))
+    lend(PyBackedBytes::from(bytes.clone()))
+}
+
+/// The server writes from the object's own memory, and gives it back.
+pub(crate) fn lend(bytes: PyBackedBytes) -> Bytes {
+    Bytes::from_owner(Lent(Some(bytes)))
 }
 
 /// A bytes object whose memory the server writes from. It is given back with the interpreter held.

@@ -18,6 +18,9 @@ mod start_response;
 mod stream;
 mod template;
 
+pub(crate) use body::lend;
+pub(crate) use response::{line, log_failure, nothing_mounted};
+
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -86,7 +89,7 @@ impl WsgiGateway {
             path_info,
         }) = place
         else {
-            return response::nothing_mounted(responder, &request, !self.mounts.is_empty());
+            return nothing_mounted(responder, &request, !self.mounts.is_empty());
         };
         let facts = Facts {
             request: &request,

@@ -184,7 +184,7 @@ pub(super) fn broken(py: Python<'_>, responder: Responder, request: &Request, wh
 }
 
 /// Answers where no application is mounted.
-pub(super) fn nothing_mounted(responder: Responder, request: &Request, is_anything_loaded: bool) {
+pub(crate) fn nothing_mounted(responder: Responder, request: &Request, is_anything_loaded: bool) {
     if is_anything_loaded {
         log::debug!("{}: no application is mounted there", line(request));
         return respond_text(responder, 404, "Not Found");
@@ -201,12 +201,12 @@ fn respond_text(responder: Responder, status: u16, text: &'static str) {
 }
 
 /// Tells in the log what went wrong, with the traceback.
-pub(super) fn log_failure(py: Python<'_>, request: &Request, what: &str, error: &PyErr) {
+pub(crate) fn log_failure(py: Python<'_>, request: &Request, what: &str, error: &PyErr) {
     log::error!("{}: {what}\n{}", line(request), failure::traceback(py, error));
 }
 
 /// `GET /path?query`, safe for a log.
-fn line(request: &Request) -> String {
+pub(crate) fn line(request: &Request) -> String {
     format!(
         "{} {}",
         request.method().escape_ascii(),

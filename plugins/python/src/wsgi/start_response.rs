@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyRuntimeError, PyTy
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
-use uwrs_api::{ResponseHead, is_field_value};
+use uwrs_api::{ResponseHead, is_field_value, is_token};
 
 use super::answer::{Answer, Misstep, StartedHead};
 use super::body;
@@ -304,24 +304,3 @@ fn parse_length(value: &[u8]) -> Option<u64> {
         length.checked_mul(10)?.checked_add(digit)
     })
 }
-
-/// May this stand in a field's name: is it a `tchar` of RFC 9110 §5.6.2?
-fn is_token(byte: u8) -> bool {
-    TOKEN[usize::from(byte)]
-}
-
-static TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let marks = b"!#$%&'*+-.^_`|~";
-    let mut index = 0;
-    while index < marks.len() {
-        table[marks[index] as usize] = true;
-        index += 1;
-    }
-    table
-};

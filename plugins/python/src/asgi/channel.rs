@@ -1,0 +1,383 @@
+//! [`Channel`]: what an application and its client say to one another in one exchange, in which order it may be said, and
+//! who waits for what.
+//!
+//! The lock is never held while the server or Python code runs: both come back here.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use uwrs_api::{Appetite, Body, Conversation, Delivered, ExchangeId, Heard, Request, ResponseHead};
+
+use super::driver;
+use super::events::{self, Sent};
+use crate::wsgi;
+
+pyo3::create_exception!(
+    uwrs,
+    ClientDisconnected,
+    PyOSError,
+    "The client is gone: what is sent reaches nobody."
+);
+
+/// Bytes of a request's body that wait for the application; beyond that the server stops reading.
+const WINDOW: usize = 64 * 1024;
+/// Bytes of an answer that may be left amidst a turn, before the application waits for the turn to send them.
+const UNSENT: usize = 64 * 1024;
+
+/// How far a request's body has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Intake {
+    /// More is to come.
+    Open,
+    /// All of it is here.
+    Whole,
+    /// The client has gone: no more of it comes.
+    Cut,
+}
+
+/// How far the answer has come.
+#[derive(Debug)]
+enum Answer {
+    Silent,
+    Started(ResponseHead),
+    Streaming,
+    Over,
+}
+
+struct State {
+    received: Vec<u8>,
+    intake: Intake,
+    /// The application has been given the last part of the body.
+    has_had_all: bool,
+    /// The client says nothing more.
+    is_lost: bool,
+    /// The server waits to be asked for more of the body.
+    is_held: bool,
+    answer: Answer,
+    /// Bytes left since the server last sent some.
+    unsent: usize,
+    /// Futures of those who wait for an event.
+    receivers: Vec<Py<PyAny>>,
+    /// Futures of those who wait for room.
+    senders: Vec<Py<PyAny>>,
+    conversation: Conversation,
+}
+
+impl State {
+    /// What is raised after the end.
+    fn too_late(&self) -> PyErr {
+        match self.is_lost {
+            true => gone(),
+            false => out_of_order("the response is complete"),
+        }
+    }
+}
+
+/// One exchange of an application with its client.
+pub(super) struct Channel {
+    id: ExchangeId,
+    request: Arc<Request>,
+    state: Mutex<State>,
+}
+
+/// What has become of an event that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// The next may follow.
+    Done,
+    /// The client has to take some first.
+    Wait,
+}
+
+impl Channel {
+    /// For an exchange of whose body `body` is here.
+    pub(super) fn new(request: Arc<Request>, body: Body, conversation: Conversation) -> Self {
+        let (received, intake) = match body {
+            Body::Begun(bytes) => (bytes, Intake::Open),
+            Body::Memory(bytes) => (bytes, Intake::Whole),
+            // Whole bodies in files are not for those who stream.
+            Body::Empty | Body::File { .. } => (Vec::new(), Intake::Whole),
+        };
+        Self {
+            id: conversation.id(),
+            request,
+            state: Mutex::new(State {
+                received,
+                intake,
+                has_had_all: false,
+                is_lost: false,
+                // The client may wait to be asked (`Expect: 100-continue`).
+                is_held: intake == Intake::Open,
+                answer: Answer::Silent,
+                unsent: 0,
+                receivers: Vec::new(),
+                senders: Vec::new(),
+                conversation,
+            }),
+        }
+    }
+
+    /// Which exchange it is.
+    pub(super) fn id(&self) -> ExchangeId {
+        self.id
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is whole before anything can panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next event for the application; `None`: it has to wait.
+    pub(super) fn next_event<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let mut state = self.state();
+        if matches!(state.answer, Answer::Over)
+            || state.intake == Intake::Cut
+            || state.has_had_all && state.is_lost
+        {
+            drop(state);
+            return events::disconnect(py).map(Some);
+        }
+        if state.has_had_all {
+            return Ok(None);
+        }
+        let is_whole = state.intake == Intake::Whole;
+        if state.received.is_empty() && !is_whole {
+            self.read_on(state);
+            return Ok(None);
+        }
+        state.has_had_all = is_whole;
+        let body = std::mem::take(&mut state.received);
+        match is_whole {
+            true => drop(state),
+            false => self.read_on(state),
+        }
+        events::request(py, &body, !is_whole).map(Some)
+    }
+
+    /// Asks the server for more of the body, where it waits for that.
+    fn read_on(&self, mut state: MutexGuard<'_, State>) {
+        if !std::mem::replace(&mut state.is_held, false) {
+            return;
+        }
+        state.conversation.read_on();
+        drop(state);
+        driver::deliver(self.id);
+    }
+
+    /// Takes what the application sends.
+    ///
+    /// # Errors
+    /// It is no event, it comes at the wrong time, or the client is gone.
+    pub(super) fn send(&self, message: &Bound<'_, PyAny>) -> PyResult<Progress> {
+        match events::read(message)? {
+            Sent::Start { head, trailers } => self.start(head, trailers),
+            Sent::Body { data, more } => self.send_body(data, more),
+            Sent::EarlyHint(head) => self.hint(head),
+        }
+    }
+
+    fn start(&self, head: ResponseHead, _trailers: bool) -> PyResult<Progress> {
+        let mut state = self.state();
+        match state.answer {
+            Answer::Silent => state.answer = Answer::Started(head),
+            Answer::Over => return Err(state.too_late()),
+            Answer::Started(_) | Answer::Streaming => {
+                return Err(out_of_order("http.response.start came already"));
+            }
+        }
+        Ok(Progress::Done)
+    }
+
+    fn send_body(&self, data: Bytes, more: bool) -> PyResult<Progress> {
+        let length = data.len();
+        let mut state = self.state();
+        let next = match more {
+            true => Answer::Streaming,
+            false => Answer::Over,
+        };
+        match std::mem::replace(&mut state.answer, next) {
+            Answer::Started(head) if more => state.conversation.begin(head, data),
+            Answer::Started(head) => state.conversation.respond(head, data),
+            Answer::Streaming => {
+                state.conversation.push(data);
+                if !more {
+                    state.conversation.end();
+                }
+            }
+            Answer::Silent => {
+                state.answer = Answer::Silent;
+                return Err(out_of_order("http.response.body came before http.response.start"));
+            }
+            Answer::Over => {
+                state.answer = Answer::Over;
+                return Err(state.too_late());
+            }
+        }
+        self.deliver(state, length, more)
+    }
+
+    fn hint(&self, head: ResponseHead) -> PyResult<Progress> {
+        let state = self.state();
+        if !matches!(state.answer, Answer::Silent) {
+            return Err(out_of_order(
+                "http.response.early_hint came after http.response.start",
+            ));
+        }
+        state.conversation.interim(head);
+        self.deliver(state, 0, true)
+    }
+
+    /// Has what was left sent. `more`: something will follow, for which there has to be room.
+    fn deliver(&self, mut state: MutexGuard<'_, State>, length: usize, more: bool) -> PyResult<Progress> {
+        state.unsent += length;
+        drop(state);
+        let delivered = driver::deliver(self.id);
+        if !more {
+            return Ok(Progress::Done);
+        }
+        let mut state = self.state();
+        match delivered {
+            Delivered::Room => {
+                state.unsent = 0;
+                return Ok(Progress::Done);
+            }
+            Delivered::Later if state.unsent < UNSENT => return Ok(Progress::Done),
+            Delivered::Gone => {
+                state.is_lost = true;
+                state.answer = Answer::Over;
+                return Err(gone());
+            }
+            Delivered::Later | Delivered::Full => {}
+        }
+        state.unsent = state.unsent.max(UNSENT);
+        state.conversation.ask_for_room();
+        drop(state);
+        if delivered == Delivered::Full {
+            // So that the wish is known; it may be granted at once.
+            driver::deliver(self.id);
+        }
+        match self.state().unsent {
+            0 => Ok(Progress::Done),
+            _ => Ok(Progress::Wait),
+        }
+    }
+
+    /// Has the client taken enough for the next event?
+    pub(super) fn has_room(&self) -> bool {
+        let state = self.state();
+        state.unsent < UNSENT || matches!(state.answer, Answer::Over)
+    }
+
+    /// `future` is to be told of the next event.
+    pub(super) fn wait_for_event(&self, future: Py<PyAny>) {
+        self.state().receivers.push(future);
+    }
+
+    /// `future` is to be told of room.
+    pub(super) fn wait_for_room(&self, future: Py<PyAny>) {
+        self.state().senders.push(future);
+    }
+
+    /// Something has happened at the client's side.
+    pub(super) fn hear(&self, py: Python<'_>, heard: Heard<'_>) -> Appetite {
+        let mut state = self.state();
+        let mut appetite = Appetite::Hungry;
+        let futures = match heard {
+            Heard::Body(part) => {
+                state.received.extend_from_slice(part);
+                if state.received.len() >= WINDOW {
+                    state.is_held = true;
+                    appetite = Appetite::Full;
+                }
+                std::mem::take(&mut state.receivers)
+            }
+            Heard::BodyEnd => {
+                state.intake = Intake::Whole;
+                std::mem::take(&mut state.receivers)
+            }
+            Heard::Room => {
+                state.unsent = 0;
+                std::mem::take(&mut state.senders)
+            }
+            Heard::Gone => {
+                state.is_lost = true;
+                if state.intake == Intake::Open {
+                    state.intake = Intake::Cut;
+                }
+                state.unsent = 0;
+                let mut futures = std::mem::take(&mut state.receivers);
+                futures.append(&mut state.senders);
+                futures
+            }
+        };
+        drop(state);
+        wake(py, futures);
+        appetite
+    }
+
+    /// The application is done; `error`: what it raised.
+    pub(super) fn finish(&self, py: Python<'_>, error: Option<&PyErr>) {
+        let mut state = self.state();
+        let is_over = matches!(state.answer, Answer::Over);
+        let is_silent = matches!(state.answer, Answer::Silent | Answer::Started(_));
+        let is_lost = state.is_lost;
+        state.answer = Answer::Over;
+        state.conversation.break_off();
+        drop(state);
+        match error {
+            Some(error) if is_lost && error.is_instance_of::<ClientDisconnected>(py) => {}
+            Some(error) => {
+                let what = match is_silent {
+                    true => "the application raised",
+                    false if is_over => "the application raised after its answer",
+                    false => "the application raised amidst its answer",
+                };
+                wsgi::log_failure(py, &self.request, what, error);
+            }
+            // Nobody waits for an answer that nobody can get.
+            None if is_over || is_lost => {}
+            None => {
+                let what = match is_silent {
+                    true => "the application returned without an answer",
+                    false => "the application returned before its answer was complete",
+                };
+                log::error!("{}: {what}", wsgi::line(&self.request));
+            }
+        }
+        if !is_over {
+            driver::deliver(self.id);
+        }
+    }
+}
+
+/// Sets the futures that are not done: whoever waits looks again.
+fn wake(py: Python<'_>, futures: Vec<Py<PyAny>>) {
+    for future in futures {
+        let future = future.bind(py);
+        let woken = future
+            .call_method0(intern!(py, "done"))
+            .and_then(|done| done.is_truthy())
+            .and_then(|done| match done {
+                true => Ok(()),
+                false => future
+                    .call_method1(intern!(py, "set_result"), (py.None(),))
+                    .map(drop),
+            });
+        if let Err(error) = woken {
+            log::error!("a waiting application could not be woken: {error}");
+        }
+    }
+}
+
+fn out_of_order(what: &str) -> PyErr {
+    PyRuntimeError::new_err(format!("send: {what}"))
+}
+
+/// What is raised where nobody gets what is sent (ASGI HTTP specification 2.4: an `OSError`).
+pub(super) fn gone() -> PyErr {
+    ClientDisconnected::new_err("the client is gone")
+}

@@ -1,0 +1,280 @@
+//! [`AsyncioDriver`]: asyncio's loop, or uvloop's, turns the server's. The server's loop is one descriptor that it watches,
+//! and one timer.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use pyo3::exceptions::PyModuleNotFoundError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use uwrs_api::{Delivered, Driver, ExchangeId, LoadError, Turned, Turns};
+
+use super::lifespan::Lifespans;
+use super::registry;
+use crate::{LoopChoice, failure, raw};
+
+thread_local! {
+    /// The server's loop, while it is driven by this thread.
+    static TURNS: RefCell<Option<Rc<dyn Turns>>> = const { RefCell::new(None) };
+}
+
+fn turns() -> Option<Rc<dyn Turns>> {
+    TURNS.with_borrow(Clone::clone)
+}
+
+/// Has what was left for an exchange sent, where this thread has the server's loop and is not amidst a turn of it.
+pub(super) fn deliver(id: ExchangeId) -> Delivered {
+    turns().map_or(Delivered::Later, |turns| turns.deliver(id))
+}
+
+/// Makes the loop that was asked for, and makes it this thread's.
+///
+/// # Errors
+/// `loop = uvloop`, and it is not installed.
+pub(super) fn make_loop<'py>(py: Python<'py>, choice: LoopChoice) -> Result<Bound<'py, PyAny>, LoadError> {
+    let made = match choice {
+        LoopChoice::Asyncio => new_loop(py, "asyncio"),
+        LoopChoice::Uvloop => new_loop(py, "uvloop"),
+        LoopChoice::Auto => match new_loop(py, "uvloop") {
+            Err(error) if error.is_instance_of::<PyModuleNotFoundError>(py) => new_loop(py, "asyncio"),
+            made => made,
+        },
+    };
+    let event_loop = made.map_err(|error| match error.is_instance_of::<PyModuleNotFoundError>(py) {
+        true => failure::plain(
+            "loop = uvloop: it is not installed in this Python: pip install uvloop, or say loop = asyncio"
+                .to_owned(),
+        ),
+        false => failure::load_error(py, "loop", &error, None),
+    })?;
+    let set = py
+        .import("asyncio")
+        .and_then(|asyncio| asyncio.call_method1("set_event_loop", (&event_loop,)));
+    set.map_err(|error| failure::load_error(py, "loop", &error, None))?;
+    Ok(event_loop)
+}
+
+fn new_loop<'py>(py: Python<'py>, module: &str) -> PyResult<Bound<'py, PyAny>> {
+    py.import(module)?.call_method0("new_event_loop")
+}
+
+/// While it lives this thread runs no loop, as far as asyncio knows: so that a synchronous application may run its own.
+pub(super) struct Apart<'py> {
+    py: Python<'py>,
+    event_loop: Py<PyAny>,
+}
+
+/// See [`Apart`].
+pub(super) fn apart<'py>(py: Python<'py>, event_loop: &Py<PyAny>) -> Apart<'py> {
+    set_running(py, &py.None());
+    Apart {
+        py,
+        event_loop: event_loop.clone_ref(py),
+    }
+}
+
+impl Drop for Apart<'_> {
+    fn drop(&mut self) {
+        set_running(self.py, &self.event_loop);
+    }
+}
+
+fn set_running(py: Python<'_>, event_loop: &Py<PyAny>) {
+    let set = py
+        .import(intern!(py, "asyncio.events"))
+        .and_then(|events| events.call_method1(intern!(py, "_set_running_loop"), (event_loop,)));
+    if let Err(error) = set {
+        log::debug!("asyncio's running loop: {error}");
+    }
+}
+
+/// Turns the server's loop for as long as the worker lives.
+pub(super) struct AsyncioDriver {
+    event_loop: Py<PyAny>,
+    lifespans: Lifespans,
+}
+
+impl AsyncioDriver {
+    /// With a loop that does not run yet.
+    pub(super) fn new(event_loop: Py<PyAny>, lifespans: Lifespans) -> Self {
+        Self {
+            event_loop,
+            lifespans,
+        }
+    }
+
+    fn run(&self, py: Python<'_>, descriptor: i32) -> PyResult<()> {
+        let event_loop = self.event_loop.bind(py);
+        let clock = Arc::new(Clock::default());
+        let turn = Bound::new(
+            py,
+            Turn {
+                event_loop: self.event_loop.clone_ref(py),
+                clock: Arc::clone(&clock),
+            },
+        )?;
+        event_loop.call_method1("add_reader", (descriptor, &turn))?;
+        event_loop.call_method1("call_soon", (&turn,))?;
+        while !clock.is_stopped() {
+            // What an application raises to end the process (SystemExit, KeyboardInterrupt) comes out here.
+            if let Err(error) = event_loop.call_method0("run_forever") {
+                log::error!(
+                    "the loop was left by an exception and goes on\n{}",
+                    failure::traceback(py, &error)
+                );
+            }
+        }
+        event_loop.call_method1("remove_reader", (descriptor,)).map(drop)
+    }
+
+    /// Lets what is under way come to its end.
+    fn end(&mut self, py: Python<'_>) -> PyResult<()> {
+        let event_loop = self.event_loop.bind(py);
+        let asyncio = py.import("asyncio")?;
+        let run = |coroutine: Bound<'_, PyAny>| -> PyResult<()> {
+            event_loop
+                .call_method1("run_until_complete", (coroutine,))
+                .map(drop)
+        };
+        let tasks = registry::tasks(py);
+        if !tasks.is_empty() {
+            log::info!("waiting for {} of the applications' tasks", tasks.len());
+            run(asyncio.call_method1("wait", (tasks,))?)?;
+        }
+        self.lifespans.stop(py);
+        let rest = asyncio.call_method1("all_tasks", (event_loop,))?;
+        let rest: Vec<Bound<'_, PyAny>> = rest.try_iter()?.collect::<PyResult<_>>()?;
+        if !rest.is_empty() {
+            for task in &rest {
+                task.call_method0("cancel")?;
+            }
+            run(asyncio.call_method1("wait", (rest,))?)?;
+        }
+        run(event_loop.call_method0("shutdown_asyncgens")?)?;
+        run(event_loop.call_method0("shutdown_default_executor")?)?;
+        event_loop.call_method0("close").map(drop)
+    }
+}
+
+impl Driver for AsyncioDriver {
+    fn drive(&mut self, turns: Rc<dyn Turns>) {
+        let descriptor = turns.descriptor();
+        TURNS.set(Some(turns));
+        raw::with_interpreter(|py| {
+            if let Err(error) = self.run(py, descriptor) {
+                log::error!("the loop broke\n{}", failure::traceback(py, &error));
+            }
+        });
+        TURNS.set(None);
+    }
+
+    fn finish(&mut self) {
+        raw::with_interpreter(|py| {
+            if let Err(error) = self.end(py) {
+                log::error!("the loop did not end well\n{}", failure::traceback(py, &error));
+            }
+        });
+    }
+}
+
+/// When the next turn is due by time, as asyncio has been told.
+#[derive(Default)]
+struct Clock(Mutex<Due>);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Due {
+    #[default]
+    Never,
+    At(Instant),
+    Stopped,
+}
+
+impl Clock {
+    fn due(&self) -> std::sync::MutexGuard<'_, Due> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_stopped(&self) -> bool {
+        *self.due() == Due::Stopped
+    }
+
+    /// The timer has rung.
+    fn ring(&self) {
+        let mut due = self.due();
+        if matches!(*due, Due::At(_)) {
+            *due = Due::Never;
+        }
+    }
+
+    /// Is a timer for that time needed? One that rings earlier will do.
+    fn needs(&self, at: Instant) -> bool {
+        let mut due = self.due();
+        match *due {
+            Due::At(have) if have <= at => false,
+            Due::Stopped => false,
+            _ => {
+                *due = Due::At(at);
+                true
+            }
+        }
+    }
+}
+
+/// What asyncio calls when the server's loop has something to do.
+#[pyclass(frozen, module = "uwrs")]
+struct Turn {
+    event_loop: Py<PyAny>,
+    clock: Arc<Clock>,
+}
+
+#[pymethods]
+impl Turn {
+    fn __call__(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let Some(turns) = turns() else { return Ok(()) };
+        let this = slf.get();
+        let py = slf.py();
+        match turns.turn() {
+            Turned::Again => {
+                this.event_loop
+                    .bind(py)
+                    .call_method1(intern!(py, "call_soon"), (slf,))?;
+            }
+            Turned::Wait(None) => {}
+            Turned::Wait(Some(wait)) => this.ring_after(slf, wait)?,
+            Turned::Stop => {
+                *this.clock.due() = Due::Stopped;
+                this.event_loop.bind(py).call_method0(intern!(py, "stop"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Turn {
+    fn ring_after(&self, turn: &Bound<'_, Self>, wait: Duration) -> PyResult<()> {
+        let py = turn.py();
+        if self.clock.needs(Instant::now() + wait) {
+            let alarm = Bound::new(py, Alarm(turn.clone().unbind()))?;
+            let arguments = (wait.as_secs_f64(), alarm);
+            self.event_loop
+                .bind(py)
+                .call_method1(intern!(py, "call_later"), arguments)?;
+        }
+        Ok(())
+    }
+}
+
+/// What asyncio calls when a turn is due by time.
+#[pyclass(frozen, module = "uwrs")]
+struct Alarm(Py<Turn>);
+
+#[pymethods]
+impl Alarm {
+    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        let turn = self.0.bind(py);
+        turn.get().clock.ring();
+        Turn::__call__(turn)
+    }
+}

@@ -1,0 +1,230 @@
+//! The events of ASGI's HTTP protocol, as dictionaries: those that the application gets, made; those that it sends, read.
+
+use bytes::Bytes;
+use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use uwrs_api::{Outbound, ResponseHead, is_field_value, is_token};
+
+use crate::wsgi::lend;
+
+/// `http.request`: a part of the body.
+pub(super) fn request<'py>(py: Python<'py>, body: &[u8], more_body: bool) -> PyResult<Bound<'py, PyDict>> {
+    let event = PyDict::new(py);
+    event.set_item(intern!(py, "type"), intern!(py, "http.request"))?;
+    event.set_item(intern!(py, "body"), PyBytes::new(py, body))?;
+    event.set_item(intern!(py, "more_body"), more_body)?;
+    Ok(event)
+}
+
+/// `http.disconnect`
+pub(super) fn disconnect(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let event = PyDict::new(py);
+    event.set_item(intern!(py, "type"), intern!(py, "http.disconnect"))?;
+    Ok(event)
+}
+
+/// What an application sends.
+pub(super) enum Sent {
+    /// `http.response.start`
+    Start {
+        head: ResponseHead,
+        /// Trailers will follow the body.
+        trailers: bool,
+    },
+    /// `http.response.body`
+    Body { data: Bytes, more: bool },
+    /// `http.response.early_hint`
+    EarlyHint(ResponseHead),
+}
+
+/// Reads what an application sends.
+///
+/// # Errors
+/// It is no event of this protocol, or a field of it has not the type that the specification wants.
+pub(super) fn read(message: &Bound<'_, PyAny>) -> PyResult<Sent> {
+    let py = message.py();
+    let Ok(message) = message.cast::<PyDict>() else {
+        return Err(PyTypeError::new_err(format!(
+            "send: an event must be a dict, not {}",
+            kind_of(message)
+        )));
+    };
+    let Some(kind) = message.get_item(intern!(py, "type"))? else {
+        return Err(PyKeyError::new_err("send: the event has no \"type\""));
+    };
+    let kind = kind
+        .cast::<PyString>()
+        .map_err(|_| PyTypeError::new_err("send: an event's \"type\" must be a str"))?;
+    match kind.to_str()? {
+        "http.response.body" => read_body(message),
+        "http.response.start" => read_start(message),
+        "http.response.early_hint" => read_early_hint(message),
+        other => Err(PyValueError::new_err(format!(
+            "send: \"{other}\" is no event that can be sent here"
+        ))),
+    }
+}
+
+fn read_start(message: &Bound<'_, PyDict>) -> PyResult<Sent> {
+    let py = message.py();
+    let Some(status) = message.get_item(intern!(py, "status"))? else {
+        return Err(PyKeyError::new_err("http.response.start: \"status\" is missing"));
+    };
+    let Ok(status) = status.extract::<u16>() else {
+        return Err(PyTypeError::new_err(format!(
+            "http.response.start: \"status\" must be an int, not {}",
+            status.repr()?
+        )));
+    };
+    if !(200..=999).contains(&status) {
+        return Err(PyValueError::new_err(format!(
+            "http.response.start: \"status\" must be 200 to 999, not {status}"
+        )));
+    }
+    let headers = message.get_item(intern!(py, "headers"))?;
+    let count = headers.as_ref().and_then(|headers| headers.len().ok());
+    let mut head = ResponseHead::with_capacity(count.unwrap_or(8));
+    head.status = status;
+    if let Some(headers) = headers {
+        put_fields(&mut head, &headers)?;
+    }
+    let trailers = flag(message, intern!(py, "trailers"))?;
+    Ok(Sent::Start { head, trailers })
+}
+
+fn read_body(message: &Bound<'_, PyDict>) -> PyResult<Sent> {
+    let py = message.py();
+    let data = match message.get_item(intern!(py, "body"))? {
+        None => Bytes::new(),
+        Some(body) => to_bytes(&body)?,
+    };
+    let more = flag(message, intern!(py, "more_body"))?;
+    Ok(Sent::Body { data, more })
+}
+
+/// Small ones are copied, so that the object is free at once; large ones are lent.
+fn to_bytes(body: &Bound<'_, PyAny>) -> PyResult<Bytes> {
+    if let Ok(bytes) = body.cast::<PyBytes>() {
+        let slice = bytes.as_bytes();
+        return Ok(match slice.len() <= Outbound::COPY_LIMIT {
+            true => Bytes::copy_from_slice(slice),
+            false => lend(PyBackedBytes::from(bytes.clone())),
+        });
+    }
+    // bytearray, memoryview: what may change while it waits is copied.
+    body.py()
+        .get_type::<PyBytes>()
+        .call1((body,))
+        .ok()
+        .filter(|_| !body.is_instance_of::<pyo3::types::PyInt>() && !body.is_instance_of::<PyList>())
+        .and_then(|copy| Some(Bytes::copy_from_slice(copy.cast::<PyBytes>().ok()?.as_bytes())))
+        .ok_or_else(|| {
+            PyTypeError::new_err(format!(
+                "http.response.body: \"body\" must be bytes, not {}",
+                kind_of(body)
+            ))
+        })
+}
+
+/// 103 Early Hints, one `Link` each (ASGI extension `http.response.early_hint`).
+fn read_early_hint(message: &Bound<'_, PyDict>) -> PyResult<Sent> {
+    let py = message.py();
+    let mut head = ResponseHead::new(103);
+    let Some(links) = message.get_item(intern!(py, "links"))? else {
+        return Err(PyKeyError::new_err(
+            "http.response.early_hint: \"links\" is missing",
+        ));
+    };
+    for link in links.try_iter()? {
+        let link = link?;
+        let link = octets(&link, "a link")?;
+        put_field(&mut head, b"link", link)?;
+    }
+    Ok(Sent::EarlyHint(head))
+}
+
+fn flag(message: &Bound<'_, PyDict>, key: &Bound<'_, PyString>) -> PyResult<bool> {
+    match message.get_item(key)? {
+        Some(value) => value.is_truthy(),
+        None => Ok(false),
+    }
+}
+
+/// Adds header fields: an iterable of pairs of name and value, both bytes.
+pub(super) fn put_fields(head: &mut ResponseHead, headers: &Bound<'_, PyAny>) -> PyResult<()> {
+    if let Ok(list) = headers.cast_exact::<PyList>() {
+        for pair in list.iter() {
+            put_pair(head, &pair)?;
+        }
+        return Ok(());
+    }
+    for pair in headers.try_iter()? {
+        put_pair(head, &pair?)?;
+    }
+    Ok(())
+}
+
+fn put_pair(head: &mut ResponseHead, pair: &Bound<'_, PyAny>) -> PyResult<()> {
+    if let Ok(tuple) = pair.cast_exact::<PyTuple>()
+        && tuple.len() == 2
+    {
+        let (name, value) = (tuple.get_borrowed_item(0)?, tuple.get_borrowed_item(1)?);
+        return put_field(
+            head,
+            octets(&name, "a header's name")?,
+            octets(&value, "a header's value")?,
+        );
+    }
+    let items: Vec<Bound<'_, PyAny>> = pair.try_iter()?.collect::<PyResult<_>>()?;
+    let [name, value] = &items[..] else {
+        return Err(PyValueError::new_err(format!(
+            "http.response.start: a header must be a pair of name and value, not {} items",
+            items.len()
+        )));
+    };
+    put_field(
+        head,
+        octets(name, "a header's name")?,
+        octets(value, "a header's value")?,
+    )
+}
+
+fn octets<'a>(item: &'a Bound<'_, PyAny>, what: &str) -> PyResult<&'a [u8]> {
+    match item.cast::<PyBytes>() {
+        Ok(bytes) => Ok(bytes.as_bytes()),
+        Err(_) => Err(PyTypeError::new_err(format!(
+            "send: {what} must be bytes, not {}",
+            kind_of(item)
+        ))),
+    }
+}
+
+/// A protocol writes what it is given: so it is checked here.
+fn put_field(head: &mut ResponseHead, name: &[u8], value: &[u8]) -> PyResult<()> {
+    if name.is_empty() || !name.iter().copied().all(is_token) {
+        return Err(PyValueError::new_err(format!(
+            "send: not the name of a header: b\"{}\"",
+            name.escape_ascii()
+        )));
+    }
+    if !is_field_value(value) {
+        return Err(PyValueError::new_err(format!(
+            "send: header {}: a control character such as CR, LF or NUL: b\"{}\"",
+            name.escape_ascii(),
+            value.escape_ascii()
+        )));
+    }
+    head.push(name, value.trim_ascii());
+    Ok(())
+}
+
+/// The name of an object's type.
+pub(super) fn kind_of(object: &Bound<'_, PyAny>) -> String {
+    object
+        .get_type()
+        .qualname()
+        .map_or_else(|_| "something else".to_owned(), |name| name.to_string())
+}

@@ -1,0 +1,72 @@
+"""The lifespan protocol of ASGI, the server's side: one application's life in one process."""
+
+import asyncio
+
+
+class Failed(Exception):
+    """The application says that it cannot start."""
+
+
+class Unsupported(Exception):
+    """The application raised, or returned, before it said how its start went."""
+
+
+class Lifespan:
+    def __init__(self, application, is_double, state):
+        self.application = application
+        self.is_double = is_double
+        self.state = state
+        self.inbox = asyncio.Queue()
+        self.started = None
+        self.stopped = None
+        self.task = None
+
+    async def receive(self):
+        return await self.inbox.get()
+
+    async def send(self, event):
+        kind = event["type"]
+        if kind == "lifespan.startup.complete" and not self.started.done():
+            self.started.set_result(None)
+        elif kind == "lifespan.startup.failed" and not self.started.done():
+            self.started.set_exception(Failed(event.get("message", "")))
+        elif kind == "lifespan.shutdown.complete" and self.stopped is not None:
+            if not self.stopped.done():
+                self.stopped.set_result(None)
+        elif kind == "lifespan.shutdown.failed" and self.stopped is not None:
+            if not self.stopped.done():
+                self.stopped.set_exception(Failed(event.get("message", "")))
+        else:
+            raise RuntimeError('send: "%s" is no event that can be sent here' % kind)
+
+    async def run(self):
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
+        if self.is_double:
+            await self.application(scope)(self.receive, self.send)
+        else:
+            await self.application(scope, self.receive, self.send)
+
+    async def start(self):
+        """Returns when the application has started; raises Failed, or Unsupported from what it raised."""
+        loop = asyncio.get_running_loop()
+        self.started = loop.create_future()
+        self.inbox.put_nowait({"type": "lifespan.startup"})
+        self.task = loop.create_task(self.run(), name="lifespan")
+        await asyncio.wait([self.task, self.started], return_when=asyncio.FIRST_COMPLETED)
+        if self.started.done():
+            return self.started.result()
+        error = self.task.exception()
+        raise Unsupported() from error
+
+    async def stop(self):
+        """Returns when the application has ended its life; raises what it raised."""
+        if self.task.done():
+            return self.task.result()
+        self.stopped = asyncio.get_running_loop().create_future()
+        self.inbox.put_nowait({"type": "lifespan.shutdown"})
+        await asyncio.wait([self.task, self.stopped], return_when=asyncio.FIRST_COMPLETED)
+        if self.stopped.done():
+            self.stopped.result()
+        await asyncio.wait([self.task], timeout=1)
+        if self.task.done():
+            return self.task.result()

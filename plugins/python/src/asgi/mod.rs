@@ -1,0 +1,179 @@
+//! ASGI 3.0 (<https://asgi.readthedocs.io>): from an exchange to a coroutine, and from the events it sends to an answer.
+//!
+//! asyncio's loop, or uvloop's, owns the thread and turns the server's ([`driver`]). Every request is a task of that loop
+//! ([`tasks`]), begun at once: an application that does not have to wait is done when the turn goes on. What the two
+//! sides say to one another passes through a [`channel`]; what the application awaits finishes at once where it can
+//! ([`awaitable`]).
+
+mod awaitable;
+mod channel;
+mod driver;
+mod events;
+mod lifespan;
+mod registry;
+mod scope;
+mod tasks;
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use uwrs_api::{Appetite, BodyMode, Driver, Exchange, ExchangeId, Gateway, Heard, LoadError, Request};
+
+use crate::interface::Interface;
+use crate::mounts::{Mounts, Place};
+use crate::wsgi::{self, WsgiGateway};
+use crate::{Settings, failure, raw};
+
+use awaitable::{Receive, Send};
+use channel::Channel;
+use driver::AsyncioDriver;
+use lifespan::Lifespans;
+use scope::{Facts, ScopeBuilder};
+use tasks::Starter;
+
+/// An application and how it is called.
+pub(crate) struct App {
+    pub(crate) callable: Py<PyAny>,
+    pub(crate) interface: Interface,
+    /// What its lifespan left for its requests (`scope["state"]`).
+    state: Option<Py<pyo3::types::PyDict>>,
+}
+
+/// What answers requests with ASGI applications, and with WSGI ones that are mounted beside them.
+pub(crate) struct AsgiGateway {
+    mounts: Mounts<App>,
+    wsgi: WsgiGateway,
+    scopes: RefCell<ScopeBuilder>,
+    starter: Starter,
+    event_loop: Py<PyAny>,
+    lifespans: RefCell<Option<Lifespans>>,
+}
+
+impl AsgiGateway {
+    /// Starts the loop in this process and lets the applications begin their lives.
+    ///
+    /// # Errors
+    /// The loop that was asked for is not there, or an application says that it cannot start.
+    pub(crate) fn start(
+        py: Python<'_>,
+        apps: impl IntoIterator<Item = (String, Py<PyAny>, Interface)>,
+        wsgi: WsgiGateway,
+        settings: &Settings,
+    ) -> Result<Self, LoadError> {
+        let event_loop = driver::make_loop(py, settings.event_loop)?;
+        let mut lifespans = Lifespans::new(&event_loop);
+        let mut mounted = Vec::new();
+        for (mountpoint, callable, interface) in apps {
+            let state = match interface {
+                Interface::Wsgi => None,
+                Interface::Asgi | Interface::Asgi2 => {
+                    lifespans.start(py, callable.bind(py), interface, settings.lifespan)?
+                }
+            };
+            let app = App {
+                callable,
+                interface,
+                state,
+            };
+            mounted.push((mountpoint, app));
+        }
+        let told = |error: PyErr| failure::load_error(py, "asgi", &error, None);
+        Ok(Self {
+            mounts: Mounts::new(mounted, settings.manage_script_name),
+            wsgi,
+            scopes: RefCell::new(ScopeBuilder::new(py).map_err(told)?),
+            starter: Starter::new(py, &event_loop).map_err(told)?,
+            event_loop: event_loop.unbind(),
+            lifespans: RefCell::new(Some(lifespans)),
+        })
+    }
+
+    fn place<'a>(&'a self, request: &'a Request) -> Option<Place<'a, App>> {
+        self.mounts
+            .choose(request.get(request.script_name), request.path())
+    }
+
+    fn answer(&self, py: Python<'_>, exchange: Exchange) {
+        let request = Arc::clone(&exchange.request);
+        let Some(place) = self.place(&request) else {
+            return wsgi::nothing_mounted(exchange.responder, &request, !self.mounts.is_empty());
+        };
+        let app = place.app;
+        if app.interface == Interface::Wsgi {
+            // It is no coroutine of the loop: what it calls may start a loop of its own.
+            let _apart = driver::apart(py, &self.event_loop);
+            return self.wsgi.handle(exchange);
+        }
+        let Some(conversation) = exchange.responder.into_conversation() else {
+            return;
+        };
+        let facts = Facts {
+            request: &request,
+            connection: &exchange.connection,
+            root_path: place.script_name,
+            path_info: place.path_info,
+            state: app.state.as_ref(),
+        };
+        let scope = self.scopes.borrow_mut().http(py, &facts);
+        let channel = Arc::new(Channel::new(Arc::clone(&request), exchange.body, conversation));
+        let begun = scope.and_then(|scope| self.begin(py, app, scope.into_any(), &channel));
+        match begun {
+            Ok(task) => tasks::follow(py, task, channel),
+            Err(error) => channel.finish(py, Some(&error)),
+        }
+    }
+
+    /// Calls the application and begins with what it returned.
+    fn begin<'py>(
+        &self,
+        py: Python<'py>,
+        app: &App,
+        scope: Bound<'py, PyAny>,
+        channel: &Arc<Channel>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let receive = Bound::new(py, Receive::new(channel, &self.event_loop, py))?;
+        let send = Bound::new(py, Send::new(channel, &self.event_loop, py))?;
+        let callable = app.callable.bind(py);
+        let coroutine = match app.interface {
+            Interface::Asgi2 => callable.call1((scope,))?.call1((receive, send))?,
+            _ => callable.call1((scope, receive, send))?,
+        };
+        self.starter.start(py, &coroutine)
+    }
+}
+
+impl Gateway for AsgiGateway {
+    fn body_mode(&self, request: &Request) -> BodyMode {
+        match self.place(request) {
+            Some(place) if place.app.interface != Interface::Wsgi => BodyMode::Streamed,
+            _ => BodyMode::Complete,
+        }
+    }
+
+    fn handle(&self, exchange: Exchange) {
+        raw::with_interpreter(|py| self.answer(py, exchange));
+    }
+
+    fn hear(&self, id: ExchangeId, heard: Heard<'_>) -> Appetite {
+        match registry::channel(id) {
+            Some(channel) => raw::with_interpreter(|py| channel.hear(py, heard)),
+            None => Appetite::Hungry,
+        }
+    }
+
+    fn driver(&self) -> Option<Box<dyn Driver>> {
+        let lifespans = self.lifespans.borrow_mut().take()?;
+        let event_loop = raw::with_interpreter(|py| self.event_loop.clone_ref(py));
+        Some(Box::new(AsyncioDriver::new(event_loop, lifespans)))
+    }
+
+    fn rouse(&self) {
+        raw::unpark();
+    }
+
+    fn rest(&self) {
+        raw::drop_discarded();
+        raw::park();
+    }
+}
