@@ -34,7 +34,6 @@ use reexecution::take_over;
 use supervisor::{Input, MoldId, Notice, Output, Supervisor, Urge};
 use touch::Touches;
 use watch::Watch;
-use wishes::FifoWish;
 
 /// What is kept of a generation.
 struct GenerationFiles {
@@ -235,45 +234,6 @@ impl<'a> Master<'a> {
         self.take_reports();
         for (pid, ending) in endings {
             self.child_ended(pid, ending);
-        }
-    }
-
-    fn hear_questions(&mut self) {
-        let asking = self.control.as_mut().map(Control::hear).unwrap_or_default();
-        for client in asking {
-            self.handle(Input::ReloadFor(client));
-        }
-    }
-
-    fn read_fifo(&mut self) {
-        let bytes = self.fifo.as_ref().map(Fifo::take).unwrap_or_default();
-        for byte in bytes {
-            let shown = byte.escape_ascii();
-            match wishes::of_byte(byte) {
-                FifoWish::Command(command) => {
-                    log::info!("master-fifo: {shown}");
-                    self.handle(Input::Command(command));
-                }
-                FifoWish::Select(slot) => {
-                    let selected = self.fifo.as_mut().map_or(Ok(()), |fifo| fifo.select(slot));
-                    match (selected, &self.fifo) {
-                        (Ok(()), Some(fifo)) => {
-                            log::info!("master-fifo: {} from now on", fifo.path().display());
-                        }
-                        (Ok(()), None) => {}
-                        (Err(error), _) => log::error!("{error}"),
-                    }
-                }
-                FifoWish::Nothing(why) => log::warn!("master-fifo: nothing is done on \"{shown}\": {why}"),
-                FifoWish::Blank => {}
-            }
-        }
-    }
-
-    fn look_at_files(&mut self) {
-        for touch in self.touches.look(Instant::now()) {
-            log::info!("{} = {} was touched", touch.wish.option(), touch.path.display());
-            self.handle(Input::Command(wishes::of_touch(touch.wish)));
         }
     }
 

@@ -1,7 +1,12 @@
-//! What operators say to a master, by signals, by bytes of its FIFO and by files that they touch, as [`Command`]s.
+//! What operators say to a master, by signals, by bytes of its FIFO and by files that they touch, as [`Command`]s; and
+//! how the master comes to hear it.
 
-use super::supervisor::Command;
+use std::time::Instant;
+
+use super::Master;
+use super::supervisor::{Command, Input};
 use crate::config::TouchWish;
+use crate::launch::{Control, Fifo};
 use crate::sys::Signal;
 
 /// What a signal asks for.
@@ -69,6 +74,47 @@ pub(super) fn of_byte(byte: u8) -> FifoWish {
         b'\n' | b'\r' | b' ' | b'\t' => return FifoWish::Blank,
         _ => return FifoWish::Nothing("it is no command"),
     })
+}
+
+impl Master<'_> {
+    pub(super) fn hear_questions(&mut self) {
+        let asking = self.control.as_mut().map(Control::hear).unwrap_or_default();
+        for client in asking {
+            self.handle(Input::ReloadFor(client));
+        }
+    }
+
+    pub(super) fn read_fifo(&mut self) {
+        let bytes = self.fifo.as_ref().map(Fifo::take).unwrap_or_default();
+        for byte in bytes {
+            let shown = byte.escape_ascii();
+            match of_byte(byte) {
+                FifoWish::Command(command) => {
+                    log::info!("master-fifo: {shown}");
+                    self.handle(Input::Command(command));
+                }
+                FifoWish::Select(slot) => {
+                    let selected = self.fifo.as_mut().map_or(Ok(()), |fifo| fifo.select(slot));
+                    match (selected, &self.fifo) {
+                        (Ok(()), Some(fifo)) => {
+                            log::info!("master-fifo: {} from now on", fifo.path().display());
+                        }
+                        (Ok(()), None) => {}
+                        (Err(error), _) => log::error!("{error}"),
+                    }
+                }
+                FifoWish::Nothing(why) => log::warn!("master-fifo: nothing is done on \"{shown}\": {why}"),
+                FifoWish::Blank => {}
+            }
+        }
+    }
+
+    pub(super) fn look_at_files(&mut self) {
+        for touch in self.touches.look(Instant::now()) {
+            log::info!("{} = {} was touched", touch.wish.option(), touch.path.display());
+            self.handle(Input::Command(of_touch(touch.wish)));
+        }
+    }
 }
 
 #[cfg(test)]
