@@ -64,6 +64,8 @@ mod word {
     pub(super) const BEAT: usize = 21;
     /// The one that the application has set itself; 0: none.
     pub(super) const DEADLINE: usize = 22;
+    /// 1: all its threads are busy, and have been for a while.
+    pub(super) const BURDENED: usize = 23;
     pub(super) const LINE: usize = 24;
 }
 
@@ -285,6 +287,18 @@ impl Slot {
         }
     }
 
+    /// Says whether all threads are busy, and have been for a while.
+    pub fn set_burdened(&self, burdened: bool) {
+        self.words().set(word::BURDENED, u64::from(burdened));
+    }
+
+    /// How many other workers accept connections and are not burdened.
+    pub fn idle_others(&self) -> usize {
+        let others = (0..self.board.slots()).filter(|&slot| slot != self.index);
+        let words = others.filter_map(|slot| Some(SlotWords(self.board.words_of(slot)?)));
+        words.filter(|words| words.is_idle()).count()
+    }
+
     /// The application raised.
     pub fn exception(&self) {
         self.words().add(word::EXCEPTIONS, 1);
@@ -380,6 +394,10 @@ struct SlotWords<'a>(&'a [AtomicU64]);
 impl SlotWords<'_> {
     fn get(self, index: usize) -> u64 {
         self.0[index].load(Ordering::Relaxed)
+    }
+
+    fn is_idle(self) -> bool {
+        self.get(word::STATE) == WorkerState::Serving as u64 && self.get(word::BURDENED) == 0
     }
 
     fn set(self, index: usize, value: u64) {

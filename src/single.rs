@@ -107,6 +107,7 @@ impl<'a> Single<'a> {
             generation: 1,
             config,
             listeners,
+            ferry: None,
             slot,
             signals,
             ready: None,
@@ -193,6 +194,7 @@ impl<'a> Single<'a> {
                 channel: None,
                 sockets: self.prepared.sockets.records(listeners),
                 fifo: None,
+                ferry: None,
                 server: Handover {
                     generation: 1,
                     settings: master::settings_of(&self.prepared.config),

@@ -8,11 +8,13 @@ use std::fmt::Write;
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::sockets::{FileId, Inherited};
 use crate::config::{ListenAddress, ProtocolKind, Scaling};
 use crate::master::{BOOT_LIMIT, Handover, Settings, WorkerView};
+use crate::server::Ferry;
 use crate::sys;
 
 /// The variable. It does not begin with `UWRS_`: those are options.
@@ -32,6 +34,8 @@ pub(crate) struct Record {
     pub(crate) sockets: Vec<SocketRecord>,
     /// Which of the pipes is read, and that.
     pub(crate) fifo: Option<(usize, RawFd)>,
+    /// Where connections between workers are sent, and where they are taken.
+    pub(crate) ferry: Option<(RawFd, RawFd)>,
     pub(crate) server: Handover,
 }
 
@@ -52,10 +56,17 @@ pub(crate) struct Handed {
     pub(crate) channel: Option<OwnedFd>,
     pub(crate) sockets: Vec<Inherited>,
     pub(crate) fifo: Option<(usize, OwnedFd)>,
+    pub(crate) ferry: Option<(OwnedFd, OwnedFd)>,
     pub(crate) server: Handover,
 }
 
 impl Handed {
+    /// What took connections from worker to worker, as far as it was there.
+    pub(crate) fn take_ferry(&mut self) -> Option<Arc<Ferry>> {
+        let (departures, arrivals) = self.ferry.take()?;
+        Some(Arc::new(Ferry::from_ends(departures, arrivals)))
+    }
+
     /// Takes over what a record in the environment names. Once.
     pub(super) fn decode(text: &str) -> Result<Self, String> {
         let record = Record::decode(text)?;
@@ -76,6 +87,10 @@ impl Handed {
             channel: record.channel.map(adopt).transpose()?,
             fifo: match record.fifo {
                 Some((slot, fd)) => Some((slot, adopt(fd)?)),
+                None => None,
+            },
+            ferry: match record.ferry {
+                Some((departures, arrivals)) => Some((adopt(departures)?, adopt(arrivals)?)),
                 None => None,
             },
             server: record.server,
@@ -116,6 +131,9 @@ impl Record {
         if let Some((slot, fd)) = self.fifo {
             let _ = writeln!(text, "fifo {slot} {fd}");
         }
+        if let Some((departures, arrivals)) = self.ferry {
+            let _ = writeln!(text, "ferry {departures} {arrivals}");
+        }
         for socket in &self.sockets {
             let FileId { device, inode } = socket.file.unwrap_or(FileId { device: 0, inode: 0 });
             let (protocol, address) = (socket.protocol.name(), encode_address(&socket.asked));
@@ -146,7 +164,7 @@ impl Record {
         }
         let (mut lifeline, mut scoreboard, mut channel, mut server, mut mold) =
             (None, None, None, None, None);
-        let (mut fifo, mut closed) = (None, Vec::new());
+        let (mut fifo, mut ferry, mut closed) = (None, None, Vec::new());
         let (mut sockets, mut workers) = (Vec::new(), Vec::new());
         for line in lines {
             let mut words = Words(line.split(' '));
@@ -156,6 +174,7 @@ impl Record {
                 Some("channel") => channel = Some(words.number()?),
                 Some("closed") => closed.push(words.number()?),
                 Some("fifo") => fifo = Some((words.number()?, words.number()?)),
+                Some("ferry") => ferry = Some((words.number()?, words.number()?)),
                 Some("mold") => mold = Some((words.number()?, words.number()?)),
                 Some("socket") => sockets.push(decode_socket(&mut words)?),
                 Some("worker") => workers.push(decode_worker(&mut words)?),
@@ -172,6 +191,7 @@ impl Record {
             channel,
             sockets,
             fifo,
+            ferry,
             server: Handover {
                 mold,
                 workers,
@@ -324,6 +344,7 @@ mod tests {
                 socket(13, ListenAddress::Inherited(13)),
             ],
             fifo: Some((1, 14)),
+            ferry: Some((15, 16)),
             server: Handover {
                 generation: 4,
                 settings: Settings {
@@ -363,6 +384,7 @@ mod tests {
             channel: None,
             sockets: Vec::new(),
             fifo: None,
+            ferry: None,
             ..record()
         };
         assert_eq!(Record::decode(&bare.encode()), Ok(bare));

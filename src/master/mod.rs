@@ -21,12 +21,14 @@ use std::time::Instant;
 
 use crate::config::Config;
 use crate::launch::{
-    Control, Fifo, Invocation, Notifier, Prepared, Sockets, Titles, Waiting, remove_pidfile, write_pidfile,
+    Control, Fifo, Handed, Invocation, Notifier, Prepared, Sockets, Titles, Waiting, remove_pidfile,
+    write_pidfile,
 };
 use crate::logging;
 use crate::mold::{Channel, Mold, Next, Report, Request};
 use crate::program::Program;
 use crate::scoreboard::Scoreboard;
+use crate::server::Ferry;
 use crate::sys::{self, Ending, Fork, MasterSignals, Pid, Signal, TRACEBACK_SIGNAL};
 use crate::worker::BoundListener;
 use meter::Meter;
@@ -60,6 +62,8 @@ struct Master<'a> {
     /// Read end, write end. Only the master has the write end.
     lifeline: (OwnedFd, OwnedFd),
     scoreboard: Arc<Scoreboard>,
+    /// Between all workers; made when there first are several.
+    ferry: Option<Arc<Ferry>>,
     generations: BTreeMap<u64, GenerationFiles>,
     /// Read, opened, and not yet started.
     pending: Option<GenerationFiles>,
@@ -106,7 +110,8 @@ impl<'a> Master<'a> {
         let failed = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
         let signals = MasterSignals::open().map_err(failed("cannot take signals"))?;
         sys::set_subreaper().map_err(failed("cannot become the parent of workers"))?;
-        let (handed, before) = adopted.unzip();
+        let (mut handed, before) = adopted.unzip();
+        let ferry = handed.as_mut().and_then(Handed::take_ferry);
         let (lifeline, scoreboard, channel, handover) = take_over(handed, &config)?;
         let now = Instant::now();
         let touches = Touches::new(&config.processes.touches, now);
@@ -120,6 +125,7 @@ impl<'a> Master<'a> {
             signals,
             lifeline,
             scoreboard: Arc::new(scoreboard),
+            ferry,
             generations: BTreeMap::new(),
             pending: None,
             config,
@@ -370,6 +376,7 @@ impl Master<'_> {
             return;
         };
         let (config, listeners) = (Arc::clone(&files.config), files.listeners.clone());
+        let ferry = self.ferry_for(&config);
         let pair = Channel::pair().and_then(|pair| Ok((pair, self.lifeline.0.try_clone()?)));
         let ((channel, end), lifeline) = match pair {
             Ok(made) => made,
@@ -394,6 +401,7 @@ impl Master<'_> {
                     tolerant: first && !config.application.need_app,
                     config,
                     listeners,
+                    ferry,
                     scoreboard: Arc::clone(&self.scoreboard),
                     channel: end,
                     lifeline,
@@ -412,6 +420,20 @@ impl Master<'_> {
                 });
             }
         }
+    }
+
+    /// What is to take connections between a generation's workers. All that have one share it: what a leaving worker has
+    /// sent off is taken by one of the next generation.
+    fn ferry_for(&mut self, config: &Config) -> Option<Arc<Ferry>> {
+        // What a burdened worker takes in, the backlog does not show: `cheaper` would count it as no load.
+        let is_wanted = config.processes.workers > 1 && config.processes.scaling.cheaper.is_none();
+        if is_wanted && self.ferry.is_none() {
+            let made = Ferry::new().inspect_err(|error| {
+                log::error!("connections of a busy worker can't go to an idle one: {error}");
+            });
+            self.ferry = made.ok().map(Arc::new);
+        }
+        self.ferry.clone().filter(|_| is_wanted)
     }
 
     /// In a child: closes what is the master's alone. Its objects are never dropped there.

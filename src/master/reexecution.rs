@@ -77,6 +77,10 @@ impl Master<'_> {
                 .fifo
                 .as_ref()
                 .map(|fifo| (fifo.slot(), fifo.as_fd().as_raw_fd())),
+            ferry: self.ferry.as_ref().map(|ferry| {
+                let (departures, arrivals) = ferry.ends();
+                (departures.as_raw_fd(), arrivals.as_raw_fd())
+            }),
             server,
         })
     }
@@ -96,6 +100,10 @@ impl Master<'_> {
             self.scoreboard.descriptor(),
         ];
         handed.extend(self.fifo.iter().map(AsFd::as_fd));
+        handed.extend(self.ferry.iter().flat_map(|ferry| {
+            let (departures, arrivals) = ferry.ends();
+            [departures, arrivals]
+        }));
         handed.extend(self.links.iter().map(|link| link.channel.as_fd()));
         let listeners = self.generations.values().flat_map(|files| &files.listeners);
         handed.extend(listeners.map(|listener| listener.fd.as_fd()));

@@ -20,6 +20,7 @@ use crate::logging;
 use crate::master::STATUS_NO_APPLICATION;
 use crate::program::{Serve, StartRuntime};
 use crate::scoreboard::{Occupant, Scoreboard, Slot};
+use crate::server::Ferry;
 use crate::sys::{self, Fork, Pid, SignalMask};
 use crate::worker::{BoundListener, Departure, Seat};
 
@@ -37,6 +38,8 @@ pub struct Mold {
     pub config: Arc<Config>,
     /// The sockets that its workers serve.
     pub listeners: Vec<Arc<BoundListener>>,
+    /// Takes connections from worker to worker; `None`: there is but one.
+    pub ferry: Option<Arc<Ferry>>,
     /// The shared table.
     pub scoreboard: Arc<Scoreboard>,
     /// To the master.
@@ -258,6 +261,7 @@ impl Mold {
             generation: self.generation,
             config: self.config,
             listeners: self.listeners,
+            ferry: self.ferry,
             slot,
             signals,
             ready: Some(Box::new(announce)),

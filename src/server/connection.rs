@@ -4,6 +4,7 @@
 //! kernel said is latched in [`Readiness`]; what to do next follows from [`Phase`], the protocol's state and
 //! what waits to be sent, so there is nothing to remember to wake.
 
+mod crossing;
 mod deadline;
 mod forerun;
 mod streamed;
@@ -170,6 +171,11 @@ impl Connection {
             served: 0,
             is_held: false,
         }
+    }
+
+    /// The stream, to send it elsewhere.
+    pub(crate) fn stream(&self) -> &Stream {
+        &self.stream
     }
 
     /// The stream, to register it.
@@ -362,7 +368,8 @@ impl Connection {
                 self.phase = Phase::Closing { farewell };
                 Step::More
             }
-            Phase::Reading | Phase::Collecting { .. } if self.has_input() && services.dispatch.is_full() => {
+            // What has begun to arrive goes on: no client's pace is another's burden.
+            Phase::Reading if self.is_between() && self.has_input() && services.dispatch.is_full() => {
                 Step::Held
             }
             Phase::Reading | Phase::Collecting { .. } | Phase::Gathering { .. } => self.read_on(services),
@@ -868,9 +875,12 @@ impl Connection {
 
     /// Has the client nothing under way, as far as it has told?
     fn is_idle(&self) -> bool {
-        matches!(self.phase, Phase::Reading)
-            && self.protocol.state() == ProtocolState::Idle
-            && self.outbound.is_empty()
+        self.is_between() && self.outbound.is_empty()
+    }
+
+    /// Has nothing been looked at of another request?
+    fn is_between(&self) -> bool {
+        matches!(self.phase, Phase::Reading) && self.protocol.state() == ProtocolState::Idle
     }
 }
 

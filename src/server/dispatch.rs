@@ -73,7 +73,10 @@ pub(crate) struct Queue {
     work: VecDeque<Work>,
     /// How many of them are requests.
     requests: usize,
-    /// At most so many requests wait here; others stay where they are, unread.
+    /// Pieces of work that threads have taken and not brought back.
+    under_way: usize,
+    /// Threads. No more requests wait here than there are idle ones; others stay where they are, unread, from where they
+    /// can still go to another worker.
     capacity: usize,
     /// Whose body a piece was asked of last, and how many in a row.
     row: Option<(ExchangeId, u32)>,
@@ -95,11 +98,12 @@ impl Queue {
 }
 
 impl Dispatch {
-    /// A queue for so many requests; at least one.
+    /// A queue for so many threads; at least one.
     pub(super) fn queue(capacity: usize) -> Self {
         Self::Queued(Queue {
             work: VecDeque::new(),
             requests: 0,
+            under_way: 0,
             capacity: capacity.max(1),
             row: None,
         })
@@ -109,11 +113,11 @@ impl Dispatch {
     pub(super) fn is_full(&self) -> bool {
         match self {
             Self::Inline(_) => false,
-            Self::Queued(queue) => queue.requests >= queue.capacity,
+            Self::Queued(queue) => queue.requests + queue.under_way >= queue.capacity,
         }
     }
 
-    /// How many requests may wait for a thread; 0 where none has to.
+    /// How many requests may be in hand at once; 0 where they are answered as they come.
     pub(super) fn capacity(&self) -> usize {
         match self {
             Self::Inline(_) => 0,
@@ -133,10 +137,18 @@ impl Dispatch {
     pub(super) fn take(&mut self) -> Option<Work> {
         let Self::Queued(queue) = self else { return None };
         let work = queue.work.pop_front()?;
+        queue.under_way += 1;
         if matches!(work, Work::Answer(_)) {
             queue.requests -= 1;
         }
         Some(work)
+    }
+
+    /// A thread has brought back what it took.
+    pub(super) fn done(&mut self) {
+        if let Self::Queued(queue) = self {
+            queue.under_way = queue.under_way.saturating_sub(1);
+        }
     }
 
     /// How the body of `request` is wanted.

@@ -4,6 +4,8 @@
 //! watches the poll's descriptor and calls in when it is readable. Threads that share it behind a lock wait without
 //! the lock: between [`EventLoop::begin_wait`] and [`EventLoop::end_wait`].
 
+mod crossing;
+
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -13,7 +15,7 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
-use uwrs_api::{Delivered, ExchangeId, Gateway, Reply, ReplyBody};
+use uwrs_api::{ConnectionInfo, Delivered, ExchangeId, Gateway, Protocol, Reply, ReplyBody};
 
 use crate::config::Limits;
 use crate::logging::AccessLog;
@@ -23,6 +25,7 @@ use crate::sys::{self, EpollEvents};
 use super::capacity::Capacity;
 use super::connection::{Connection, Patience, Sending, Verdict};
 use super::dispatch::{Dispatch, Pulled, Work};
+use super::ferry::Origin;
 use super::idle::{Idle, Idler};
 use super::listener::Listener;
 use super::mailbox::Mailbox;
@@ -30,6 +33,8 @@ use super::occurrence::Occurrence;
 use super::schedule::Schedule;
 use super::services::Services;
 use super::stints::Stints;
+use super::stream::Stream;
+pub use crossing::Landing;
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 256;
@@ -45,6 +50,7 @@ const EXHAUSTION_REMINDER: Duration = Duration::from_secs(10);
 
 const MAILBOX: Token = Token(0);
 const FIRST_LISTENER: usize = 1;
+const FERRY: usize = FIRST_FOREIGN - 1;
 const FIRST_FOREIGN: usize = 1 << 16;
 
 /// Names a descriptor that is not a connection and that the loop's caller wants to hear of.
@@ -55,6 +61,8 @@ pub struct ForeignToken(usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Admission {
     Open,
+    /// All threads are busy, and have been for a while.
+    Burdened,
     /// Asked to stop until asked to go on.
     Paused,
     /// There are as many connections as there may be, and all are busy.
@@ -77,6 +85,8 @@ enum Held {
 /// A connection and the number that tells it from others that had its place.
 struct Entry {
     generation: u32,
+    /// `None`: it can't go to another worker.
+    origin: Option<Origin>,
     connection: Connection,
 }
 
@@ -85,6 +95,7 @@ pub struct EventLoop {
     poll: Poll,
     events: Events,
     listeners: Vec<Listener>,
+    landing: Option<Landing>,
     admission: Admission,
     connections: Slab<Entry>,
     generation: u32,
@@ -115,8 +126,8 @@ impl EventLoop {
         Self::with_dispatch(Dispatch::Inline(gateway), limits, access_log, slot)
     }
 
-    /// A loop whose work is taken off it by others, see [`EventLoop::take_work`]. At most `capacity` requests wait for
-    /// them; beyond that nothing is accepted and nothing is read.
+    /// A loop whose work is taken off it by `capacity` threads, see [`EventLoop::take_work`]. Requests are read as
+    /// long as one of them is idle; beyond that nothing is accepted, and no connection begins with another request.
     ///
     /// # Errors
     /// As [`EventLoop::new`].
@@ -143,6 +154,7 @@ impl EventLoop {
             poll,
             events: Events::with_capacity(EVENTS),
             listeners: Vec::new(),
+            landing: None,
             admission: Admission::Open,
             connections: Slab::new(),
             generation: 0,
@@ -258,8 +270,6 @@ impl EventLoop {
                 self.services.begin_stint(id, request, connection);
             }
         }
-        // Those that were held come before those that speak now.
-        self.release_held();
         Some(work)
     }
 
@@ -273,6 +283,9 @@ impl EventLoop {
             self.take_piece(pulled);
         }
         self.deliver_mail();
+        self.services.dispatch.done();
+        // Those that were held come before those that speak now.
+        self.release_held();
     }
 
     /// Lets the scoreboard know that whoever drives this loop has turned it.
@@ -344,6 +357,7 @@ impl EventLoop {
             for index in 0..self.listeners.len() {
                 self.accept(index, ACCEPTS_A_TURN);
             }
+            self.take_off_ferry(ACCEPTS_A_TURN);
         }
         self.admission = Admission::Closed;
         let now = self.services.clock.update();
@@ -413,6 +427,7 @@ impl EventLoop {
         }
         match token {
             token if token >= FIRST_FOREIGN => return Some(ForeignToken(token)),
+            FERRY => self.meet_ferry(),
             token if token >= FIRST_LISTENER => self.answer_door(token - FIRST_LISTENER),
             // The mailbox is looked at in every turn.
             _ => {}
@@ -485,8 +500,13 @@ impl EventLoop {
     /// Accepts what waits at a listener, serving each connection before the next is accepted: `least` of them, and
     /// more as long as there is room for their requests.
     fn accept(&mut self, index: usize, least: usize) {
+        self.accept_some(index, least, ACCEPTS_A_TURN);
+    }
+
+    /// The same, and at most so many.
+    fn accept_some(&mut self, index: usize, least: usize, most: usize) {
         let mut has_failed = false;
-        for count in 0..ACCEPTS_A_TURN {
+        for count in 0..most {
             if count >= least && self.services.dispatch.is_full() {
                 return;
             }
@@ -506,20 +526,11 @@ impl EventLoop {
                     has_failed = false;
                     self.capacity
                         .note(stream.as_fd().as_raw_fd(), self.connections.len());
-                    let protocol = listener.speak(&self.services.limits);
+                    let (protocol, origin) = (listener.speak(&self.services.limits), listener.origin());
                     if let Some(idler) = displaced {
                         self.displace(idler);
                     }
-                    let entry = self.connections.vacant_entry();
-                    let slot = entry.key();
-                    self.generation = self.generation.wrapping_add(1).max(1);
-                    let now = self.services.now();
-                    let connection = Connection::new(stream, protocol, info, slot as u32, now);
-                    entry.insert(Entry {
-                        generation: self.generation,
-                        connection,
-                    });
-                    self.welcome(slot);
+                    self.admit(stream, protocol, info, origin, Vec::new());
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.idle.put_back(displaced);
@@ -583,6 +594,29 @@ impl EventLoop {
             self.displace(idler);
         }
         self.connections.len() < before
+    }
+
+    /// Takes a connection, of which `unread` has been received.
+    fn admit(
+        &mut self,
+        stream: Stream,
+        protocol: Box<dyn Protocol>,
+        info: Arc<ConnectionInfo>,
+        origin: Option<Origin>,
+        unread: Vec<u8>,
+    ) {
+        let entry = self.connections.vacant_entry();
+        let slot = entry.key();
+        self.generation = self.generation.wrapping_add(1).max(1);
+        let now = self.services.now();
+        let mut connection = Connection::new(stream, protocol, info, slot as u32, now);
+        connection.resume_with(unread);
+        entry.insert(Entry {
+            generation: self.generation,
+            origin,
+            connection,
+        });
+        self.welcome(slot);
     }
 
     /// The first step of a new connection. Most bring their request along, many are over with its answer: the
@@ -654,6 +688,7 @@ impl EventLoop {
                 log::error!("a listener could not be left: {error}");
             }
         }
+        self.leave_ferry();
     }
 
     fn start_listening(&mut self) {
@@ -665,6 +700,7 @@ impl EventLoop {
                 log::error!("a listener could not be watched again: {error}");
             }
         }
+        self.return_to_ferry();
         self.admission = Admission::Open;
     }
 

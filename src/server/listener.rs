@@ -8,9 +8,10 @@ use std::time::Duration;
 use mio::net::{TcpListener, UnixListener};
 use uwrs_api::{ConnectionInfo, Peer, Protocol};
 
-use crate::config::Limits;
+use crate::config::{Limits, ProtocolKind};
 use crate::sys;
 
+use super::ferry::Origin;
 use super::stream::Stream;
 
 /// Makes the server's side of a new connection's protocol.
@@ -22,6 +23,7 @@ pub struct Listener {
     speak: Speak,
     /// What every connection is told; only the peer differs.
     info: Arc<ConnectionInfo>,
+    origin: Option<Origin>,
     /// Those who wait here are not accepted until there is room for another request.
     pub(crate) is_held: bool,
 }
@@ -48,8 +50,22 @@ impl Listener {
             socket,
             speak,
             info: Arc::new(info),
+            origin: None,
             is_held: false,
         }
+    }
+
+    /// Its connections may go to other workers, where that protocol is known as well.
+    #[must_use]
+    pub fn of_protocol(mut self, protocol: ProtocolKind) -> Self {
+        let port = self.info.server_port.parse().ok();
+        self.origin = Some(Origin { protocol, port });
+        self
+    }
+
+    /// What other workers are told of its connections; `None`: they can't go there.
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        self.origin
     }
 
     /// The next connection that waits.

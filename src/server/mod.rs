@@ -8,6 +8,7 @@ mod connection;
 mod dispatch;
 mod event_loop;
 mod exchange;
+mod ferry;
 mod idle;
 mod listener;
 mod mailbox;
@@ -19,8 +20,9 @@ mod stream;
 
 pub(crate) use connection::Sending;
 pub use dispatch::{Pulled, Work};
-pub use event_loop::{EventLoop, ForeignToken};
+pub use event_loop::{EventLoop, ForeignToken, Landing};
 pub(crate) use exchange::Record;
+pub use ferry::Ferry;
 pub use listener::{Listener, Speak};
 pub(crate) use mailbox::{call_in_person, employ};
 pub use services::Services;

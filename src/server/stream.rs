@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
-use uwrs_api::{FilePart, Outbound};
+use uwrs_api::{FilePart, Outbound, Peer};
 
 use crate::sys;
 
@@ -29,6 +29,22 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
+    /// A connected socket that does not block, TCP or unix.
+    pub(crate) fn adopt(fd: OwnedFd, is_tcp: bool) -> Self {
+        match is_tcp {
+            true => Self::Tcp(TcpStream::from_std(fd.into())),
+            false => Self::Unix(UnixStream::from_std(fd.into())),
+        }
+    }
+
+    /// The other end; `None`: it is gone.
+    pub(crate) fn peer(&self) -> Option<Peer> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok().map(Peer::Inet),
+            Self::Unix(_) => Some(Peer::Unix),
+        }
+    }
+
     /// Reads once.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
@@ -121,6 +137,14 @@ impl Stream {
         };
         if let Err(error) = result {
             log::debug!("a connection could not be made to reset: {error}");
+        }
+    }
+
+    /// Is watched no longer.
+    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.deregister(registry),
+            Self::Unix(stream) => stream.deregister(registry),
         }
     }
 

@@ -36,7 +36,10 @@ pub use signals::{
     renew_single_signals, renew_worker_signals, restart_was_asked, restore_signals, signal_name,
     take_single_signals, take_worker_signals,
 };
-pub use sockets::{Received, defer_accept, message_pair, receive_message, send_file, send_message};
+pub use sockets::{
+    Received, defer_accept, message_pair, receive_descriptor, receive_message, send_descriptor, send_file,
+    send_message,
+};
 pub use title::ProcessTitle;
 
 pub use nix::sys::signal::Signal;

@@ -1,10 +1,13 @@
 //! Sockets: those that carry messages between the processes of one server, and what clients' can do besides.
 
-use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recv, recvmsg, send,
+    sendmsg, socketpair,
+};
 
 use super::to_io;
 
@@ -50,6 +53,56 @@ pub fn send_file(
 ) -> io::Result<usize> {
     let mut offset = i64::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))?;
     nix::sys::sendfile::sendfile(socket, file, Some(&mut offset), count).map_err(to_io)
+}
+
+/// Sends one message with a descriptor beside it (SCM_RIGHTS), without waiting; errors as [`send_message`]'s. What
+/// receives it has a descriptor of its own.
+pub fn send_descriptor(fd: BorrowedFd<'_>, message: &[u8], sent: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+    let sent = [sent.as_raw_fd()];
+    let beside = [ControlMessage::ScmRights(&sent)];
+    loop {
+        match sendmsg::<()>(fd.as_raw_fd(), &[IoSlice::new(message)], &beside, flags, None) {
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(to_io(error)),
+            Ok(_) => return Ok(()),
+        }
+    }
+}
+
+/// Receives one message and the descriptor beside it, close-on-exec, without waiting: how many bytes it has. `None`: there
+/// is none at present. A message without a descriptor, one that is cut, and the end of the other side are errors.
+pub fn receive_descriptor(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<(usize, OwnedFd)>> {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    let mut space = nix::cmsg_space!(RawFd);
+    loop {
+        let mut parts = [IoSliceMut::new(buffer)];
+        let message = match recvmsg::<()>(fd.as_raw_fd(), &mut parts, Some(&mut space), flags) {
+            Err(Errno::EINTR) => continue,
+            Err(Errno::EAGAIN) => return Ok(None),
+            Err(error) => return Err(to_io(error)),
+            Ok(message) => message,
+        };
+        let mut received = None;
+        for beside in message.cmsgs().map_err(to_io)? {
+            if let ControlMessageOwned::ScmRights(numbers) = beside {
+                for number in numbers {
+                    // SAFETY: the kernel has just opened it for this process, and nothing else knows its number.
+                    received = Some(unsafe { OwnedFd::from_raw_fd(number) });
+                }
+            }
+        }
+        let is_cut = message
+            .flags
+            .intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC);
+        return match received {
+            Some(received) if !is_cut => Ok(Some((message.bytes, received))),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a message without its descriptor",
+            )),
+        };
+    }
 }
 
 /// Sends one message without waiting; `WouldBlock` where the other end has stopped reading, `BrokenPipe`

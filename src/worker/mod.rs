@@ -5,6 +5,7 @@
 mod autoreload;
 mod deadline;
 mod driven;
+mod minder;
 mod pool;
 mod roster;
 mod seat;
@@ -12,6 +13,7 @@ mod seat;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::libc;
@@ -22,7 +24,7 @@ use uwrs_api::{Gateway, Runtime};
 use crate::logging::{self, AccessLog};
 use crate::protocol;
 use crate::scoreboard::WorkerState;
-use crate::server::{EventLoop, ForeignToken, Listener};
+use crate::server::{EventLoop, ForeignToken, Landing, Listener};
 use crate::sys;
 
 use autoreload::Autoreload;
@@ -41,7 +43,10 @@ pub fn run(seat: Seat, gateway: Box<dyn Gateway>, runtime: &dyn Runtime) -> Depa
         return served.unwrap_or_else(broken);
     }
     let siblings = siblings(&*gateway, seat.config.application.threads);
-    let served = if siblings.is_empty() {
+    // A client that may have to be told before its application returns, or that could go to another worker meanwhile,
+    // needs a loop that can be taken from the application's thread.
+    let is_minded = seat.ferry.is_some();
+    let served = if siblings.is_empty() && !is_minded {
         serve_alone(seat, gateway, runtime)
     } else {
         serve_together(seat, &*gateway, siblings, runtime)
@@ -114,12 +119,17 @@ impl Worker {
             .unwrap_or_default();
         for bound in &seat.listeners {
             let fd = bound.fd.try_clone()?;
-            event_loop.listen(Listener::new(
-                fd,
-                protocol::speaker(bound.config.protocol),
-                &host,
-                bound.port,
-            ))?;
+            event_loop.listen(
+                Listener::new(fd, protocol::speaker(bound.config.protocol), &host, bound.port)
+                    .of_protocol(bound.config.protocol),
+            )?;
+        }
+        if let Some(ferry) = &seat.ferry {
+            event_loop.land(Landing {
+                ferry: Arc::clone(ferry),
+                speak: protocol::speaker,
+                server_name: host.into(),
+            })?;
         }
         let signals = event_loop.watch(seat.signals.as_fd())?;
         let lifeline = seat
@@ -191,7 +201,10 @@ impl Worker {
 
     /// What it will have been, once there is nothing left to do. `is_idle`: no application is at work.
     fn departure(&mut self, is_idle: bool) -> Option<Departure> {
-        let is_done = is_idle && self.event_loop.connections() == 0;
+        let is_done = self.leaving.is_some()
+            && is_idle
+            && self.event_loop.connections() == 0
+            && !self.event_loop.look_back();
         let departure = match self.leaving {
             Some(departure) if is_done => departure,
             _ if self.quits => Departure::Drained,

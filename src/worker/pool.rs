@@ -5,6 +5,8 @@
 //! connections, CPU for a request: 1.07 times that of one thread; where the loop is handed on before every request,
 //! as a loop thread with a pool behind it must, 1.40 times.
 //!
+//! While all threads are in the application the [`minder`] has the loop.
+//!
 //! Two locks, one rule: no thread waits for the loop while it holds the interpreter. It tries, and lets go of the
 //! interpreter where that fails. So whoever has the loop may wait for the interpreter, though nothing here does.
 
@@ -21,12 +23,14 @@ use crate::server::{Sending, Work, call_in_person, employ};
 use crate::sys::{self, EpollEvents};
 
 use super::roster::{Beacon, Call, OVERDUE, Role, Roster};
-use super::{Departure, Worker};
+use super::{Departure, Worker, minder};
 
 /// Events taken from the kernel at once.
-const EVENTS: usize = 256;
+pub(super) const EVENTS: usize = 256;
 /// As the main thread has it by default; a new thread's would be a quarter, and C extensions recurse.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
+/// The minder runs no application.
+const MINDER_STACK_BYTES: usize = 512 * 1024;
 
 /// How often a thread that waits for its client looks whether that is still there.
 const LOOK: Duration = Duration::from_secs(1);
@@ -38,13 +42,17 @@ pub(super) fn serve(
     siblings: Vec<Box<dyn Gateway>>,
     runtime: &dyn Runtime,
 ) -> Departure {
-    let pool = Arc::new(Pool::new(worker, siblings.len() + 1));
-    let threads: Vec<JoinHandle<()>> = siblings
+    let count = siblings.len() + 1;
+    let pool = Arc::new(Pool::new(worker, count));
+    let mut threads: Vec<JoinHandle<()>> = siblings
         .into_iter()
         .enumerate()
         .filter_map(|(index, sibling)| spawn(&pool, index + 1, sibling))
         .collect();
-    gateway.enter_thread(0);
+    threads.extend(spawn_minder(&pool, count));
+    if count > 1 {
+        gateway.enter_thread(0);
+    }
     pool.serve(0, gateway, Some(runtime));
     gateway.rest();
     let shift = pool.lock();
@@ -77,8 +85,19 @@ fn spawn(pool: &Arc<Pool>, number: usize, gateway: Box<dyn Gateway>) -> Option<J
         .ok()
 }
 
+fn spawn_minder(pool: &Arc<Pool>, number: usize) -> Option<JoinHandle<()>> {
+    let pool = Arc::clone(pool);
+    let thread = thread::Builder::new()
+        .name("minder".to_owned())
+        .stack_size(MINDER_STACK_BYTES)
+        .spawn(move || minder::serve(&pool, number));
+    thread
+        .inspect_err(|error| log::error!("the thread that minds the loop could not be started: {error}"))
+        .ok()
+}
+
 /// What the threads share.
-struct Pool {
+pub(super) struct Pool {
     shift: Mutex<Shift>,
     stations: Vec<Station>,
     beacon: Arc<Beacon>,
@@ -89,9 +108,9 @@ struct Pool {
 }
 
 /// The loop, and who does what.
-struct Shift {
-    worker: Worker,
-    roster: Roster,
+pub(super) struct Shift {
+    pub(super) worker: Worker,
+    pub(super) roster: Roster,
     /// Set when everything is over.
     ended: Option<Departure>,
 }
@@ -137,9 +156,9 @@ impl Station {
 
 impl Pool {
     fn new(worker: Worker, threads: usize) -> Self {
-        let roster = Roster::new(Instant::now());
+        let roster = Roster::new(threads, Instant::now());
         Self {
-            stations: (0..threads).map(|_| Station::default()).collect(),
+            stations: (0..=threads).map(|_| Station::default()).collect(),
             beacon: roster.beacon(),
             epoll: worker.event_loop.as_raw_fd(),
             busy: AtomicUsize::new(0),
@@ -158,7 +177,7 @@ impl Pool {
         employ(Box::new(move |id| {
             pool.upgrade().is_some_and(|pool| pool.send_now(id))
         }));
-        let _ = self.stations[number].thread.set(thread::current());
+        self.arrive(number, thread::current());
         let _ending = Ending(self);
         gateway.rest();
         let member = Member {
@@ -174,7 +193,23 @@ impl Pool {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shift> {
+    /// That thread is number `number`.
+    pub(super) fn arrive(&self, number: usize, thread: Thread) {
+        // It does so once.
+        let _ = self.stations[number].thread.set(thread);
+    }
+
+    /// The loop's epoll.
+    pub(super) fn epoll(&self) -> RawFd {
+        self.epoll
+    }
+
+    /// Calls a thread that stands by to act.
+    pub(super) fn call(&self, number: usize) {
+        self.stations[number].call(Call::Act);
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Shift> {
         // A thread that panicked with the loop in hand has ended the shift: see `Ending`.
         self.shift.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -211,14 +246,58 @@ impl Pool {
         while let Some(called) = shift.roster.call() {
             self.stations[called].call(Call::Act);
         }
-        if shift.roster.is_polling() {
+        if let Some(minder) = self.stations.last() {
+            minder.call(Call::Act);
+        }
+        if shift.roster.is_polling() || shift.roster.is_minded() {
             shift.worker.event_loop.rouse();
         }
+    }
+
+    /// Waits, without the loop in hand, until something calls for that thread, or for at most `errand`.
+    pub(super) fn stand_by<'a>(
+        &'a self,
+        number: usize,
+        errand: Option<Duration>,
+        mut shift: MutexGuard<'a, Shift>,
+    ) -> MutexGuard<'a, Shift> {
+        let station = &self.stations[number];
+        let mut watches = shift.roster.stand_by(number);
+        drop(shift);
+        let mut sight = self.beacon.look();
+        loop {
+            let patience = watches.then_some(OVERDUE);
+            match [patience, errand].into_iter().flatten().min() {
+                Some(patience) => thread::park_timeout(patience),
+                None => thread::park(),
+            }
+            match station.heard() {
+                Some(Call::Act) => return self.step_forward(number),
+                Some(Call::Watch) => watches = true,
+                None => {}
+            }
+            let seen = self.beacon.look();
+            if watches && self.beacon.is_overdue(seen, Instant::now()) || errand.is_some() {
+                return self.step_forward(number);
+            }
+            if watches && seen == sight {
+                watches = !self.lock().roster.stop_watching(number, seen);
+            }
+            sight = seen;
+        }
+    }
+
+    fn step_forward(&self, number: usize) -> MutexGuard<'_, Shift> {
+        let mut shift = self.lock();
+        shift.worker.event_loop.update_clock();
+        // A call, which may have come too late, has crossed it off the list already.
+        shift.roster.step_forward(number);
+        shift
     }
 }
 
 /// When one thread ends, so do all: it was the end, or it went wrong, by an error or a panic.
-struct Ending<'a>(&'a Pool);
+pub(super) struct Ending<'a>(pub(super) &'a Pool);
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
@@ -234,14 +313,14 @@ impl Shift {
     /// What a thread, which has nothing in hand, is to do. `None`: everything is over.
     fn next_duty(&mut self, member: &Member<'_>) -> io::Result<Option<Duty>> {
         loop {
-            self.end_if_done();
-            if self.ended.is_some() {
+            if self.is_over() {
                 return Ok(None);
             }
             if member.runtime.is_some() && self.worker.wants_sources() {
                 return Ok(Some(Duty::LookAtSources));
             }
             let now = self.worker.event_loop.now();
+            self.take_over_from_minder();
             let has_work = self.worker.event_loop.has_work();
             match self.roster.role(member.number, has_work, now) {
                 Role::StandBy => return Ok(Some(Duty::StandBy)),
@@ -266,9 +345,24 @@ impl Shift {
         }
     }
 
-    fn end_if_done(&mut self) {
+    /// Is everything over?
+    pub(super) fn is_over(&mut self) -> bool {
         let is_idle = self.roster.busy() == 0 && !self.worker.event_loop.has_work();
         self.ended = self.ended.or_else(|| self.worker.departure(is_idle));
+        self.ended.is_some()
+    }
+
+    /// A thread is back from the application: the loop is no longer the minder's, unless slow ones wait in a row.
+    fn take_over_from_minder(&mut self) {
+        if !self.roster.is_minded() {
+            return;
+        }
+        let event_loop = &mut self.worker.event_loop;
+        event_loop.glance_outside();
+        if !self.roster.leaves_minder(event_loop.has_work()) && self.roster.end_minding() {
+            event_loop.unburden();
+            event_loop.rouse();
+        }
     }
 }
 
@@ -371,39 +465,8 @@ impl<'a> Member<'a> {
         waited.map(|()| shift)
     }
 
-    fn stand_by(&mut self, mut shift: MutexGuard<'a, Shift>) -> MutexGuard<'a, Shift> {
-        let station = &self.pool.stations[self.number];
+    fn stand_by(&self, shift: MutexGuard<'a, Shift>) -> MutexGuard<'a, Shift> {
         let errand = self.runtime.and_then(|_| shift.worker.next_look());
-        let mut watches = shift.roster.stand_by(self.number);
-        drop(shift);
-        let mut sight = self.pool.beacon.look();
-        loop {
-            let patience = watches.then_some(OVERDUE);
-            match [patience, errand].into_iter().flatten().min() {
-                Some(patience) => thread::park_timeout(patience),
-                None => thread::park(),
-            }
-            match station.heard() {
-                Some(Call::Act) => return self.step_forward(),
-                Some(Call::Watch) => watches = true,
-                None => {}
-            }
-            let seen = self.pool.beacon.look();
-            if watches && self.pool.beacon.is_overdue(seen, Instant::now()) || errand.is_some() {
-                return self.step_forward();
-            }
-            if watches && seen == sight {
-                watches = !self.pool.lock().roster.stop_watching(self.number, seen);
-            }
-            sight = seen;
-        }
-    }
-
-    fn step_forward(&self) -> MutexGuard<'a, Shift> {
-        let mut shift = self.pool.lock();
-        shift.worker.event_loop.update_clock();
-        // A call, which may have come too late, has crossed it off the list already.
-        shift.roster.step_forward(self.number);
-        shift
+        self.pool.stand_by(self.number, errand, shift)
     }
 }

@@ -6,6 +6,9 @@
 //! unattended. Where applications have been quick lately ([`Pace`]), nobody is called for that; one of those who stand
 //! by watches, and takes over when the loop has been unattended for [`OVERDUE`]. Where they have been slow, somebody is
 //! called before the work begins, and every thread that comes back takes the next piece.
+//!
+//! When all of them are in the application, the minder, a thread that runs none, takes over the loop as a watcher would,
+//! and gives it back to the first who returns.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,6 +60,16 @@ pub(super) enum Role {
     StandBy,
 }
 
+/// What the minder does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Minder {
+    /// It is on its way between the two others, or there is none.
+    Absent,
+    StandsBy,
+    /// It has the loop.
+    Minds,
+}
+
 /// Who does what. Threads go by their number.
 #[derive(Debug)]
 pub(super) struct Roster {
@@ -67,8 +80,11 @@ pub(super) struct Roster {
     /// Who waited for events last, or does so now.
     leader: Option<usize>,
     is_polling: bool,
+    /// Threads that run applications; the minder has the number after theirs.
+    threads: usize,
     /// Threads with work in hand.
     busy: usize,
+    minder: Minder,
     /// When the kernel was last asked for events.
     attended: Instant,
     pace: Pace,
@@ -76,8 +92,10 @@ pub(super) struct Roster {
 }
 
 impl Roster {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(threads: usize, now: Instant) -> Self {
         Self {
+            threads,
+            minder: Minder::Absent,
             standing: Vec::new(),
             watcher: None,
             leader: None,
@@ -99,7 +117,7 @@ impl Roster {
         self.busy
     }
 
-    /// Does a thread wait for events?
+    /// Does a thread that runs applications wait for events?
     pub(super) fn is_polling(&self) -> bool {
         self.is_polling
     }
@@ -120,6 +138,37 @@ impl Roster {
         }
     }
 
+    /// Does the minder have the loop?
+    pub(super) fn is_minded(&self) -> bool {
+        self.minder == Minder::Minds
+    }
+
+    /// Is the minder to have the loop?
+    pub(super) fn wants_minder(&self, now: Instant) -> bool {
+        let all_busy = self.busy >= self.threads && !self.is_polling;
+        all_busy && (self.is_minded() || self.is_overdue(now))
+    }
+
+    /// The minder begins to wait for events.
+    pub(super) fn begin_minding(&mut self, now: Instant) {
+        self.minder = Minder::Minds;
+        self.attend(now);
+    }
+
+    /// A thread has come back: does it leave the loop to the minder, because the next slow application waits for it?
+    pub(super) fn leaves_minder(&self, has_work: bool) -> bool {
+        self.is_minded() && has_work && self.pace.is_slow()
+    }
+
+    /// The minder no longer has the loop. `true`: it had it.
+    pub(super) fn end_minding(&mut self) -> bool {
+        let minded = self.is_minded();
+        if minded {
+            self.minder = Minder::Absent;
+        }
+        minded
+    }
+
     /// Has no one asked the kernel for events for too long?
     fn is_overdue(&self, now: Instant) -> bool {
         !self.is_polling && now.saturating_duration_since(self.attended) >= OVERDUE
@@ -127,14 +176,18 @@ impl Roster {
 
     /// Is it time to ask the kernel for events, although there is work?
     pub(super) fn is_stale(&self, now: Instant) -> bool {
-        !self.is_polling && now.saturating_duration_since(self.attended) >= STALE
+        !self.is_polling && !self.is_minded() && now.saturating_duration_since(self.attended) >= STALE
     }
 
     /// `thread` has asked the kernel for events without waiting for them.
     pub(super) fn attended(&mut self, thread: usize, now: Instant) {
         self.leader = Some(thread);
+        self.attend(now);
+    }
+
+    fn attend(&mut self, now: Instant) {
         self.attended = now;
-        self.beacon.show(now, self.is_polling);
+        self.beacon.show(now, self.is_polling || self.is_minded());
     }
 
     /// `thread` begins to wait for events.
@@ -158,13 +211,16 @@ impl Roster {
         if !self.is_polling {
             self.leader = Some(thread);
         }
-        if self.pace.is_slow() {
-            return self.call().map(|called| (called, Call::Act));
+        if self.pace.is_slow()
+            && let Some(called) = self.call()
+        {
+            return Some((called, Call::Act));
         }
-        if self.is_polling || self.watcher.is_some() {
+        if self.is_polling || self.is_minded() || self.watcher.is_some() {
             return None;
         }
-        self.watcher = self.standing.last().copied();
+        let minder = (self.minder == Minder::StandsBy).then_some(self.threads);
+        self.watcher = self.standing.last().copied().or(minder);
         self.watcher.map(|watcher| (watcher, Call::Watch))
     }
 
@@ -176,11 +232,17 @@ impl Roster {
 
     /// `thread` does nothing until it is called. `true`: it is to watch meanwhile.
     pub(super) fn stand_by(&mut self, thread: usize) -> bool {
+        let is_minder = thread == self.threads;
+        if is_minder {
+            self.minder = Minder::StandsBy;
+        } else {
+            self.standing.push(thread);
+        }
         if self.leader == Some(thread) {
             self.leader = None;
         }
-        self.standing.push(thread);
-        if self.watcher.is_none() && !self.pace.is_slow() {
+        let is_watched = self.watcher.is_some() || !is_minder && self.pace.is_slow();
+        if !is_watched && (!is_minder || self.busy > 0) {
             self.watcher = Some(thread);
         }
         self.watcher == Some(thread)
@@ -189,6 +251,9 @@ impl Roster {
     /// `thread` stands by no longer.
     pub(super) fn step_forward(&mut self, thread: usize) {
         self.standing.retain(|&standing| standing != thread);
+        if thread == self.threads {
+            self.minder = Minder::Absent;
+        }
         self.watcher = self.watcher.filter(|&watcher| watcher != thread);
     }
 
@@ -264,7 +329,7 @@ mod tests {
 
     /// Threads 1, 2, … stand by, in that order; thread 0 waits for events.
     fn roster(threads: usize, start: Instant) -> Roster {
-        let mut roster = Roster::new(start);
+        let mut roster = Roster::new(threads, start);
         (1..threads).for_each(|thread| {
             roster.stand_by(thread);
         });

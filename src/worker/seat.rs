@@ -7,6 +7,7 @@ use uwrs_api::WorkerFacts;
 
 use crate::config::{Config, ListenerConfig};
 use crate::scoreboard::Slot;
+use crate::server::Ferry;
 
 /// A listening socket, bound.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Seat {
     pub config: Arc<Config>,
     /// The sockets to accept from, shared with every other worker.
     pub listeners: Vec<Arc<BoundListener>>,
+    /// Takes connections to other workers while this one's threads are all busy. `None`: there are no others.
+    pub ferry: Option<Arc<Ferry>>,
     /// The worker's place in the shared table, occupied, `Starting`; `slot.board().is_paused()` says whether to accept.
     pub slot: Slot,
     /// Becomes readable when a signal asked this worker something; the byte is the signal's number. Non-blocking.

@@ -18,6 +18,7 @@ mod crash;
 mod crowd;
 mod deadlines;
 mod examples;
+mod ferry;
 mod fifo;
 mod files;
 mod fork;

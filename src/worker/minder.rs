@@ -1,0 +1,72 @@
+//! The minder: a thread without an interpreter that has the loop while all the others are in the application.
+//!
+//! It moves bytes, keeps deadlines, listens to signals, answers what needs no application, and sends connections that
+//! would have to wait to idle workers. Nothing is accepted meanwhile: other workers may have room. When it comes and goes
+//! is for the [`Roster`](super::roster::Roster) to say.
+
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use crate::sys::{self, EpollEvents};
+
+use super::pool::{EVENTS, Ending, Pool, Shift};
+
+/// While connections wait that could go to another worker, were one idle: how long until that is looked at again.
+const LOOK_FOR_IDLE: Duration = Duration::from_millis(5);
+
+/// What the minder does from beginning to end.
+pub(super) fn serve(pool: &Pool, number: usize) {
+    pool.arrive(number, thread::current());
+    let _ending = Ending(pool);
+    if let Err(error) = mind(pool, number) {
+        log::error!("the event loop broke: {error}");
+    }
+}
+
+fn mind(pool: &Pool, number: usize) -> io::Result<()> {
+    let mut events = EpollEvents::with_capacity(EVENTS);
+    let mut shift = pool.lock();
+    while !shift.is_over() {
+        let now = shift.worker.event_loop.now();
+        if !shift.roster.wants_minder(now) {
+            shift.hand_back(pool);
+            shift = pool.stand_by(number, None, shift);
+            continue;
+        }
+        let timeout = shift.prepare_wait();
+        shift.roster.begin_minding(now);
+        drop(shift);
+        let waited = sys::epoll_wait(pool.epoll(), &mut events, timeout);
+        shift = pool.lock();
+        let heard = shift.worker.event_loop.end_wait(&events);
+        shift.worker.hear(&heard);
+        waited?;
+    }
+    Ok(())
+}
+
+impl Shift {
+    /// What is to be done before the minder waits for events, and how long it may wait.
+    fn prepare_wait(&mut self) -> Option<Duration> {
+        let event_loop = &mut self.worker.event_loop;
+        event_loop.burden();
+        let look = event_loop.send_across().then_some(LOOK_FOR_IDLE);
+        let timeout = [self.worker.timeout(false), look].into_iter().flatten().min();
+        self.worker.event_loop.begin_wait(timeout)
+    }
+
+    /// The loop is another's again: what came in the last wait is told to it.
+    fn hand_back(&mut self, pool: &Pool) {
+        let has_work = self.worker.event_loop.has_work();
+        if has_work && let Some(called) = self.roster.call() {
+            pool.call(called);
+        } else if self.roster.is_polling() {
+            // That thread waits without the minder; the mailbox must wake it.
+            let is_due = self.worker.event_loop.begin_wait(None) == Some(Duration::ZERO);
+            if has_work || is_due {
+                self.worker.event_loop.rouse();
+            }
+        }
+    }
+}
