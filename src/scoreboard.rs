@@ -35,6 +35,8 @@ mod header {
     pub(super) const RETIRED: usize = 3;
     /// An application has set a deadline itself.
     pub(super) const DEADLINES: usize = 4;
+    /// The server as a whole stops.
+    pub(super) const STOPPING: usize = 5;
 }
 
 /// Words of a slot.
@@ -141,6 +143,16 @@ impl Scoreboard {
     /// worker when it starts and when a SIGWINCH tells it that this has changed.
     pub fn is_paused(&self) -> bool {
         self.memory.words()[header::PAUSED].load(Ordering::Acquire) != 0
+    }
+
+    /// Does the server as a whole stop? Looked at by a worker that is told to leave: else it has a successor.
+    pub fn is_stopping(&self) -> bool {
+        self.memory.words()[header::STOPPING].load(Ordering::Acquire) != 0
+    }
+
+    /// Says that the server stops. The master's, before it tells the workers to leave.
+    pub fn set_stopping(&self) {
+        self.memory.words()[header::STOPPING].store(1, Ordering::Release);
     }
 
     /// Asks the workers to pause or to go on. The master's; it then sends them SIGWINCH.

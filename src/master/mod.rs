@@ -606,7 +606,10 @@ impl Master<'_> {
         match notice {
             Notice::Ready(status) => self.notifier.ready(status),
             Notice::Reloading => self.notifier.reloading(),
-            Notice::Stopping => self.notifier.stopping(),
+            Notice::Stopping => {
+                self.scoreboard.set_stopping();
+                self.notifier.stopping();
+            }
             Notice::Status(status) => self.notifier.status(status),
         }
     }

@@ -37,6 +37,17 @@ pub(super) fn put_status_line(version: &str, head: &ResponseHead, buffer: &mut V
     buffer.extend_from_slice(b"\r\n");
 }
 
+/// Appends the whole head with which a connection leaves its protocol: fields about the hop are the point of it.
+pub(super) fn put_switch(version: &str, head: &ResponseHead, output: &mut Outbound) {
+    output.put_with(|buffer| {
+        put_status_line(version, head, buffer);
+        for field in head.lines() {
+            buffer.extend_from_slice(field.line);
+        }
+        buffer.extend_from_slice(b"\r\n");
+    });
+}
+
 /// Appends the fields of `head` that are passed on, and says what the others told. Content-Length is left to
 /// the caller, who knows whether it holds; fields that are about one hop are the protocol's (RFC 9110
 /// §7.6.1).

@@ -12,10 +12,12 @@ mod policy;
 mod status;
 mod syntax;
 mod target;
+mod tunnel;
 mod uwsgi;
 
 pub use http1::{Http1, Http1Options};
 pub use status::reason_phrase;
+pub use tunnel::Tunnel;
 pub use uwsgi::Uwsgi;
 
 use uwrs_api::Protocol;

@@ -649,6 +649,7 @@ impl Connection {
                 return self.take_pushed(reply, services);
             }
             Reply::ReadOn | Reply::AskForRoom => return self.note_wish(&reply),
+            Reply::Switch(head) => return self.switch(&head, services),
         };
         let Some(record) = self.begin_answer(&head, &body, services.clock.date()) else {
             return;
@@ -853,11 +854,12 @@ impl Connection {
     }
 
     /// The worker leaves: no request after the current one.
-    pub(crate) fn drain(&mut self, now: Instant) {
+    pub(crate) fn drain(&mut self, services: &mut Services) {
         self.protocol.drain();
         if self.is_idle() {
-            self.since = now;
+            self.since = services.now();
         }
+        self.announce_leave(services);
     }
 
     /// Since when it has waited for another request, if it does and nothing of that is here. One that has never spoken

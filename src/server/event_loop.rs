@@ -360,9 +360,10 @@ impl EventLoop {
             self.take_off_ferry(ACCEPTS_A_TURN);
         }
         self.admission = Admission::Closed;
+        self.services.is_leaving = true;
         let now = self.services.clock.update();
         for (_, entry) in &mut self.connections {
-            entry.connection.drain(now);
+            entry.connection.drain(&mut self.services);
         }
         self.schedule.all_moved(now);
     }
@@ -626,7 +627,7 @@ impl EventLoop {
             return;
         };
         if self.admission == Admission::Closed {
-            entry.connection.drain(self.services.clock.now());
+            entry.connection.drain(&mut self.services);
         }
         let verdict = entry.connection.advance(&mut self.services);
         if verdict != Verdict::Close {
@@ -731,7 +732,7 @@ impl EventLoop {
             | Reply::Break
             | Reply::ReadOn
             | Reply::AskForRoom => return,
-            Reply::Response { head, .. } => Some(head.status),
+            Reply::Response { head, .. } | Reply::Switch(head) => Some(head.status),
             Reply::Abort => {
                 self.services.slot.exception();
                 Some(500)

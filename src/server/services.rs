@@ -45,6 +45,8 @@ pub struct Services {
     pub(crate) spare: Outbound,
     /// The last request that was answered, emptied: memory for the next.
     pub(crate) spare_request: Option<Arc<Request>>,
+    /// The worker leaves.
+    pub(crate) is_leaving: bool,
     serial: u64,
 }
 
@@ -68,6 +70,7 @@ impl Services {
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
             spare: Outbound::default(),
             spare_request: None,
+            is_leaving: false,
             serial: 0,
         }
     }

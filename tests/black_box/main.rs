@@ -40,5 +40,6 @@ mod threads;
 mod touch;
 mod trouble;
 mod uwsgi;
+mod websocket;
 mod worker_limits;
 mod wsgi;

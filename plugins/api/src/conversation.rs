@@ -56,6 +56,14 @@ impl Conversation {
         }
     }
 
+    /// Leaves the protocol: what follows in both directions is the gateway's business.
+    pub fn switch(&mut self, head: ResponseHead) {
+        if self.stage == Stage::Due {
+            self.stage = Stage::Begun;
+            self.say(Reply::Switch(head));
+        }
+    }
+
     /// Goes on with the body.
     pub fn push(&mut self, piece: Bytes) {
         if self.stage == Stage::Begun {

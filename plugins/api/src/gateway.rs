@@ -22,6 +22,11 @@ pub enum Heard<'a> {
     /// The client has taken enough of the answer for more of it: said once for each
     /// [`Conversation::ask_for_room`](crate::Conversation::ask_for_room).
     Room,
+    /// The worker leaves: a connection that has left its protocol should come to its end.
+    Leaving {
+        /// Another one takes its place, so that the client may come again at once.
+        has_successor: bool,
+    },
     /// The client says nothing more: it is gone, or has closed its side. Nothing more of the body comes. What is
     /// answered is sent as long as the kernel takes it.
     Gone,

@@ -234,6 +234,24 @@ impl Outbound {
         self.buffer.drain(..from_buffer.min(self.buffer.len()));
     }
 
+    /// Takes the bytes out, in order; those that live elsewhere are not copied. Files are left out: they are not in memory.
+    pub fn take_pieces(&mut self) -> Vec<Bytes> {
+        let mut buffered = Bytes::from(std::mem::take(&mut self.buffer));
+        let segments = std::mem::take(&mut self.segments);
+        if segments.is_empty() {
+            return match buffered.is_empty() {
+                true => Vec::new(),
+                false => vec![buffered],
+            };
+        }
+        let pieces = segments.into_iter().filter_map(|segment| match segment {
+            Segment::Buffered(count) => Some(buffered.split_to(count.min(buffered.len()))),
+            Segment::Shared(bytes) => Some(bytes),
+            Segment::File(_) => None,
+        });
+        pieces.collect()
+    }
+
     /// Drops everything and gives memory back beyond `keep` bytes of capacity.
     pub fn reset(&mut self, keep: usize) {
         self.buffer.clear();
@@ -303,6 +321,8 @@ pub enum ProtocolState {
     Body,
     /// A request is complete; its answer is due or under way.
     Handling,
+    /// The connection has left its protocol; the gateway has it.
+    Switched,
     /// No further request will be read. Once everything is sent, the connection closes.
     Closed,
 }
@@ -320,6 +340,13 @@ pub trait Protocol: Send {
 
     /// Starts the answer. `date` is the current Date (RFC 9110 §5.6.7), 29 bytes.
     fn reply_head(&mut self, head: &ResponseHead, length: BodyLength, date: &[u8], output: &mut Outbound);
+
+    /// Writes the head with which the connection leaves the protocol, fields of the hop included. `false`: no request
+    /// waits for that, and nothing is written.
+    fn reply_switch(&mut self, head: &ResponseHead, output: &mut Outbound) -> bool {
+        let _ = (head, output);
+        false
+    }
 
     /// An interim answer (1xx). Left out where the protocol has none.
     fn reply_interim(&mut self, head: &ResponseHead, output: &mut Outbound);

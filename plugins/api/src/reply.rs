@@ -166,6 +166,9 @@ pub enum Reply {
     },
     /// An interim answer (1xx, RFC 9110 §15.2): `103 Early Hints`. A response follows.
     Interim(ResponseHead),
+    /// The connection leaves its protocol with this head (101, RFC 9110 §15.2.2): from now on what the client sends is a
+    /// body without an end, and what is pushed goes to it as it is.
+    Switch(ResponseHead),
     /// A part of a pushed body.
     Piece(Bytes),
     /// A pushed body is complete.

@@ -158,6 +158,11 @@ impl Rejection {
         }
     }
 
+    /// What was wrong, in lower case.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
     /// Status and fields of the answer: for 426 they name the version that is spoken (RFC 6455 §4.4).
     pub fn head(&self) -> ResponseHead {
         let mut head = ResponseHead::new(self.status);

@@ -23,7 +23,7 @@ use self::body::{BodyReader, Piece};
 use self::control::Terms;
 use self::encode::Written;
 use self::head::{HeadReader, Progress};
-use super::HeadLimits;
+use super::{HeadLimits, answer};
 
 /// How a connection behaves beyond its limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +175,15 @@ impl Protocol for Http1 {
         if let Some(written) = written {
             self.writing = Writing::Body(written);
         }
+    }
+
+    fn reply_switch(&mut self, head: &ResponseHead, output: &mut Outbound) -> bool {
+        let is_due = matches!(&self.writing, Writing::Due(terms) if terms.version != Version::Http10);
+        if is_due && matches!(self.reading, Reading::Complete) {
+            answer::put_switch("HTTP/1.1", head, output);
+            return true;
+        }
+        false
     }
 
     fn reply_interim(&mut self, head: &ResponseHead, output: &mut Outbound) {

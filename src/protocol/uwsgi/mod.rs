@@ -194,6 +194,15 @@ impl Protocol for Uwsgi {
         });
     }
 
+    /// nginx knows the 101 and passes on what follows it in both directions.
+    fn reply_switch(&mut self, head: &ResponseHead, output: &mut Outbound) -> bool {
+        let is_due = matches!(self.writing, Writing::Due(_)) && matches!(self.reading, Reading::Complete);
+        if is_due {
+            answer::put_switch("HTTP/1.1", head, output);
+        }
+        is_due
+    }
+
     /// Nothing: nginx takes the first head that comes for the final one.
     fn reply_interim(&mut self, _head: &ResponseHead, _output: &mut Outbound) {}
 

@@ -46,6 +46,8 @@ impl Connection {
             ));
         }
         match (&self.phase, self.protocol.state()) {
+            // How long is waited there is the gateway's business.
+            (_, ProtocolState::Switched) => None,
             (Phase::Handling { .. } | Phase::Answering { .. }, _) if self.reads_on() => {
                 Some((limits.body_timeout, Expiry::Lose))
             }

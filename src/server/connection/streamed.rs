@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use uwrs_api::{Appetite, Body, BodyMode, Delivered, ExchangeId, Heard, ProtocolState, Pull, Reply, Request};
+use uwrs_api::{
+    Appetite, Body, BodyMode, Delivered, ExchangeId, Heard, ProtocolState, Pull, Reply, Request, ResponseHead,
+};
 
-use super::{Connection, HIGH_WATER, Phase, Source, Verdict};
+use super::{Connection, Farewell, HIGH_WATER, Phase, Source, Verdict};
+use crate::protocol::Tunnel;
 use crate::server::services::Services;
 
 /// Bytes of a body that are gathered before the gateway is called: what is here already goes along.
@@ -150,6 +153,46 @@ impl Connection {
         }
     }
 
+    /// The gateway takes the connection out of its protocol.
+    pub(super) fn switch(&mut self, head: &ResponseHead, services: &mut Services) {
+        let Some(streamed) = &mut self.streamed else {
+            return;
+        };
+        if !self.protocol.reply_switch(head, &mut self.outbound) {
+            return;
+        }
+        streamed.inflow = match streamed.is_lost {
+            true => Inflow::Ended,
+            false => Inflow::Open,
+        };
+        self.protocol = Box::new(Tunnel::default());
+        match std::mem::replace(&mut self.phase, Phase::Reading) {
+            Phase::Handling { mut record } => {
+                record.answered(head);
+                self.phase = Phase::Answering {
+                    record,
+                    source: Source::Pushed,
+                };
+            }
+            phase => self.phase = phase,
+        }
+        if services.is_leaving {
+            self.announce_leave(services);
+        }
+    }
+
+    /// Tells a gateway that has the connection for itself that the worker leaves.
+    pub(super) fn announce_leave(&self, services: &Services) {
+        if let Some(streamed) = &self.streamed
+            && self.protocol.state() == ProtocolState::Switched
+        {
+            let has_successor = !services.slot.board().is_stopping();
+            services
+                .dispatch
+                .hear(streamed.id, Heard::Leaving { has_successor });
+        }
+    }
+
     /// The gateway pushed something of an answer's body.
     pub(super) fn take_pushed(&mut self, reply: Reply, services: &mut Services) {
         let phase = std::mem::replace(&mut self.phase, Phase::Reading);
@@ -164,6 +207,13 @@ impl Connection {
         match reply {
             Reply::Piece(bytes) => self.send_pushed(bytes, record),
             Reply::Rest(body) => self.begin_body(record, body, services),
+            Reply::End if self.protocol.state() == ProtocolState::Switched => {
+                self.go_on(record, Pull::End, None, services);
+                // The client may still be talking; a reset would take the last words from it.
+                self.phase = Phase::Closing {
+                    farewell: Farewell::Linger,
+                };
+            }
             Reply::End => self.go_on(record, Pull::End, None, services),
             _ => self.cut(&record, services),
         }

@@ -62,6 +62,11 @@ impl Nginx {
         panic!("nginx does not start:\n{log}");
     }
 
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// A connection to it.
     pub(crate) fn connect(&self) -> Connection {
         Connection::tcp(self.port)

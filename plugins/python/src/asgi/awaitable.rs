@@ -7,19 +7,19 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use super::channel::{Channel, Progress};
+use super::talk::{Progress, Talk};
 
 /// `await receive()`
 #[pyclass(frozen, module = "uwrs", freelist = 64)]
 pub(super) struct Receive {
-    channel: Arc<Channel>,
+    talk: Arc<dyn Talk>,
     event_loop: Py<PyAny>,
 }
 
 impl Receive {
-    pub(super) fn new(channel: &Arc<Channel>, event_loop: &Py<PyAny>, py: Python<'_>) -> Self {
+    pub(super) fn new(talk: &Arc<dyn Talk>, event_loop: &Py<PyAny>, py: Python<'_>) -> Self {
         Self {
-            channel: Arc::clone(channel),
+            talk: Arc::clone(talk),
             event_loop: event_loop.clone_ref(py),
         }
     }
@@ -28,9 +28,9 @@ impl Receive {
 #[pymethods]
 impl Receive {
     fn __call__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        match self.channel.next_event(py)? {
+        match self.talk.next_event(py)? {
             Some(event) => Ok(Py::new(py, Event(Mutex::new(Some(event.into_any().unbind()))))?.into_any()),
-            None => Wait::object(py, &self.channel, &self.event_loop, For::Event),
+            None => Wait::object(py, &self.talk, &self.event_loop, For::Event),
         }
     }
 }
@@ -38,14 +38,14 @@ impl Receive {
 /// `await send(event)`
 #[pyclass(frozen, module = "uwrs", freelist = 64)]
 pub(super) struct Send {
-    channel: Arc<Channel>,
+    talk: Arc<dyn Talk>,
     event_loop: Py<PyAny>,
 }
 
 impl Send {
-    pub(super) fn new(channel: &Arc<Channel>, event_loop: &Py<PyAny>, py: Python<'_>) -> Self {
+    pub(super) fn new(talk: &Arc<dyn Talk>, event_loop: &Py<PyAny>, py: Python<'_>) -> Self {
         Self {
-            channel: Arc::clone(channel),
+            talk: Arc::clone(talk),
             event_loop: event_loop.clone_ref(py),
         }
     }
@@ -54,9 +54,9 @@ impl Send {
 #[pymethods]
 impl Send {
     fn __call__(&self, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        match self.channel.send(message)? {
+        match self.talk.send(message)? {
             Progress::Done => done(py),
-            Progress::Wait => Wait::object(py, &self.channel, &self.event_loop, For::Room),
+            Progress::Wait => Wait::object(py, &self.talk, &self.event_loop, For::Room),
         }
     }
 }
@@ -110,7 +110,7 @@ enum For {
 /// Waits by a future of the loop, as often as it takes.
 #[pyclass(frozen, module = "uwrs")]
 struct Wait {
-    channel: Arc<Channel>,
+    talk: Arc<dyn Talk>,
     event_loop: Py<PyAny>,
     purpose: For,
     /// The future's iterator, while one is waited for.
@@ -120,12 +120,12 @@ struct Wait {
 impl Wait {
     fn object(
         py: Python<'_>,
-        channel: &Arc<Channel>,
+        talk: &Arc<dyn Talk>,
         event_loop: &Py<PyAny>,
         purpose: For,
     ) -> PyResult<Py<PyAny>> {
         let wait = Self {
-            channel: Arc::clone(channel),
+            talk: Arc::clone(talk),
             event_loop: event_loop.clone_ref(py),
             purpose,
             waiting: Mutex::default(),
@@ -136,11 +136,8 @@ impl Wait {
     /// What was waited for, by the value that ends the wait; `None`: it is not here.
     fn outcome(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         match self.purpose {
-            For::Event => Ok(self
-                .channel
-                .next_event(py)?
-                .map(|event| event.into_any().unbind())),
-            For::Room if self.channel.has_room() => Ok(Some(py.None())),
+            For::Event => Ok(self.talk.next_event(py)?.map(|event| event.into_any().unbind())),
+            For::Room if self.talk.has_room() => Ok(Some(py.None())),
             For::Room => Ok(None),
         }
     }
@@ -153,8 +150,8 @@ impl Wait {
             .call_method0(intern!(py, "create_future"))?;
         let iterator = future.call_method0(intern!(py, "__await__"))?;
         match self.purpose {
-            For::Event => self.channel.wait_for_event(future.unbind()),
-            For::Room => self.channel.wait_for_room(future.unbind()),
+            For::Event => self.talk.wait_for_event(future.unbind()),
+            For::Room => self.talk.wait_for_room(future.unbind()),
         }
         Ok(iterator)
     }

@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use uwrs_api::{Appetite, Body, Conversation, Delivered, ExchangeId, Heard, Request, ResponseHead};
+use uwrs_api::{Appetite, Body, Conversation, ExchangeId, Heard, Request, ResponseHead};
 
 use super::driver;
 use super::events::{self, Sent};
+use super::outflow::{self, Outflow};
+use super::talk::{Progress, Talk, wake};
 use crate::wsgi;
 
 pyo3::create_exception!(
@@ -25,8 +26,6 @@ pyo3::create_exception!(
 
 /// Bytes of a request's body that wait for the application; beyond that the server stops reading.
 const WINDOW: usize = 64 * 1024;
-/// Bytes of an answer that may be left amidst a turn, before the application waits for the turn to send them.
-const UNSENT: usize = 64 * 1024;
 
 /// How far a request's body has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,13 +57,9 @@ struct State {
     /// The server waits to be asked for more of the body.
     is_held: bool,
     answer: Answer,
-    /// Bytes left since the server last sent some.
-    unsent: usize,
     /// Futures of those who wait for an event.
     receivers: Vec<Py<PyAny>>,
-    /// Futures of those who wait for room.
-    senders: Vec<Py<PyAny>>,
-    conversation: Conversation,
+    outflow: Outflow,
 }
 
 impl State {
@@ -82,15 +77,6 @@ pub(super) struct Channel {
     id: ExchangeId,
     request: Arc<Request>,
     state: Mutex<State>,
-}
-
-/// What has become of an event that was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// The next may follow.
-    Done,
-    /// The client has to take some first.
-    Wait,
 }
 
 impl Channel {
@@ -113,17 +99,10 @@ impl Channel {
                 // The client may wait to be asked (`Expect: 100-continue`).
                 is_held: intake == Intake::Open,
                 answer: Answer::Silent,
-                unsent: 0,
                 receivers: Vec::new(),
-                senders: Vec::new(),
-                conversation,
+                outflow: Outflow::new(conversation),
             }),
         }
-    }
-
-    /// Which exchange it is.
-    pub(super) fn id(&self) -> ExchangeId {
-        self.id
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -131,8 +110,91 @@ impl Channel {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next event for the application; `None`: it has to wait.
-    pub(super) fn next_event<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+    /// Asks the server for more of the body, where it waits for that.
+    fn read_on(&self, mut state: MutexGuard<'_, State>) {
+        if !std::mem::replace(&mut state.is_held, false) {
+            return;
+        }
+        state.outflow.conversation.read_on();
+        drop(state);
+        driver::deliver(self.id);
+    }
+
+    fn start(&self, head: ResponseHead, _trailers: bool) -> PyResult<Progress> {
+        let mut state = self.state();
+        match state.answer {
+            Answer::Silent => state.answer = Answer::Started(head),
+            Answer::Over => return Err(state.too_late()),
+            Answer::Started(_) | Answer::Streaming => {
+                return Err(out_of_order("http.response.start came already"));
+            }
+        }
+        Ok(Progress::Done)
+    }
+
+    fn send_body(&self, data: Bytes, more: bool) -> PyResult<Progress> {
+        let length = data.len();
+        let mut state = self.state();
+        let next = match more {
+            true => Answer::Streaming,
+            false => Answer::Over,
+        };
+        match std::mem::replace(&mut state.answer, next) {
+            Answer::Started(head) if more => state.outflow.conversation.begin(head, data),
+            Answer::Started(head) => state.outflow.conversation.respond(head, data),
+            Answer::Streaming => {
+                state.outflow.conversation.push(data);
+                if !more {
+                    state.outflow.conversation.end();
+                }
+            }
+            Answer::Silent => {
+                state.answer = Answer::Silent;
+                return Err(out_of_order("http.response.body came before http.response.start"));
+            }
+            Answer::Over => {
+                state.answer = Answer::Over;
+                return Err(state.too_late());
+            }
+        }
+        self.deliver(state, length, more)
+    }
+
+    fn hint(&self, head: ResponseHead) -> PyResult<Progress> {
+        let state = self.state();
+        if !matches!(state.answer, Answer::Silent) {
+            return Err(out_of_order(
+                "http.response.early_hint came after http.response.start",
+            ));
+        }
+        state.outflow.conversation.interim(head);
+        self.deliver(state, 0, true)
+    }
+
+    /// Has what was left sent. `more`: something will follow, for which there has to be room.
+    fn deliver(&self, mut state: MutexGuard<'_, State>, length: usize, more: bool) -> PyResult<Progress> {
+        state.outflow.left(length);
+        drop(state);
+        if !more {
+            driver::deliver(self.id);
+            return Ok(Progress::Done);
+        }
+        let delivered = outflow::deliver(self.id, |work| work(&mut self.state().outflow));
+        if delivered.is_err() {
+            let mut state = self.state();
+            state.is_lost = true;
+            state.answer = Answer::Over;
+        }
+        delivered
+    }
+}
+
+impl Talk for Channel {
+    fn id(&self) -> ExchangeId {
+        self.id
+    }
+
+    fn next_event<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let mut state = self.state();
         if matches!(state.answer, Answer::Over)
             || state.intake == Intake::Cut
@@ -158,21 +220,7 @@ impl Channel {
         events::request(py, &body, !is_whole).map(Some)
     }
 
-    /// Asks the server for more of the body, where it waits for that.
-    fn read_on(&self, mut state: MutexGuard<'_, State>) {
-        if !std::mem::replace(&mut state.is_held, false) {
-            return;
-        }
-        state.conversation.read_on();
-        drop(state);
-        driver::deliver(self.id);
-    }
-
-    /// Takes what the application sends.
-    ///
-    /// # Errors
-    /// It is no event, it comes at the wrong time, or the client is gone.
-    pub(super) fn send(&self, message: &Bound<'_, PyAny>) -> PyResult<Progress> {
+    fn send(&self, message: &Bound<'_, PyAny>) -> PyResult<Progress> {
         match events::read(message)? {
             Sent::Start { head, trailers } => self.start(head, trailers),
             Sent::Body { data, more } => self.send_body(data, more),
@@ -180,110 +228,20 @@ impl Channel {
         }
     }
 
-    fn start(&self, head: ResponseHead, _trailers: bool) -> PyResult<Progress> {
-        let mut state = self.state();
-        match state.answer {
-            Answer::Silent => state.answer = Answer::Started(head),
-            Answer::Over => return Err(state.too_late()),
-            Answer::Started(_) | Answer::Streaming => {
-                return Err(out_of_order("http.response.start came already"));
-            }
-        }
-        Ok(Progress::Done)
-    }
-
-    fn send_body(&self, data: Bytes, more: bool) -> PyResult<Progress> {
-        let length = data.len();
-        let mut state = self.state();
-        let next = match more {
-            true => Answer::Streaming,
-            false => Answer::Over,
-        };
-        match std::mem::replace(&mut state.answer, next) {
-            Answer::Started(head) if more => state.conversation.begin(head, data),
-            Answer::Started(head) => state.conversation.respond(head, data),
-            Answer::Streaming => {
-                state.conversation.push(data);
-                if !more {
-                    state.conversation.end();
-                }
-            }
-            Answer::Silent => {
-                state.answer = Answer::Silent;
-                return Err(out_of_order("http.response.body came before http.response.start"));
-            }
-            Answer::Over => {
-                state.answer = Answer::Over;
-                return Err(state.too_late());
-            }
-        }
-        self.deliver(state, length, more)
-    }
-
-    fn hint(&self, head: ResponseHead) -> PyResult<Progress> {
+    fn has_room(&self) -> bool {
         let state = self.state();
-        if !matches!(state.answer, Answer::Silent) {
-            return Err(out_of_order(
-                "http.response.early_hint came after http.response.start",
-            ));
-        }
-        state.conversation.interim(head);
-        self.deliver(state, 0, true)
+        state.outflow.has_room() || matches!(state.answer, Answer::Over)
     }
 
-    /// Has what was left sent. `more`: something will follow, for which there has to be room.
-    fn deliver(&self, mut state: MutexGuard<'_, State>, length: usize, more: bool) -> PyResult<Progress> {
-        state.unsent += length;
-        drop(state);
-        let delivered = driver::deliver(self.id);
-        if !more {
-            return Ok(Progress::Done);
-        }
-        let mut state = self.state();
-        match delivered {
-            Delivered::Room => {
-                state.unsent = 0;
-                return Ok(Progress::Done);
-            }
-            Delivered::Later if state.unsent < UNSENT => return Ok(Progress::Done),
-            Delivered::Gone => {
-                state.is_lost = true;
-                state.answer = Answer::Over;
-                return Err(gone());
-            }
-            Delivered::Later | Delivered::Full => {}
-        }
-        state.unsent = state.unsent.max(UNSENT);
-        state.conversation.ask_for_room();
-        drop(state);
-        if delivered == Delivered::Full {
-            // So that the wish is known; it may be granted at once.
-            driver::deliver(self.id);
-        }
-        match self.state().unsent {
-            0 => Ok(Progress::Done),
-            _ => Ok(Progress::Wait),
-        }
-    }
-
-    /// Has the client taken enough for the next event?
-    pub(super) fn has_room(&self) -> bool {
-        let state = self.state();
-        state.unsent < UNSENT || matches!(state.answer, Answer::Over)
-    }
-
-    /// `future` is to be told of the next event.
-    pub(super) fn wait_for_event(&self, future: Py<PyAny>) {
+    fn wait_for_event(&self, future: Py<PyAny>) {
         self.state().receivers.push(future);
     }
 
-    /// `future` is to be told of room.
-    pub(super) fn wait_for_room(&self, future: Py<PyAny>) {
-        self.state().senders.push(future);
+    fn wait_for_room(&self, future: Py<PyAny>) {
+        self.state().outflow.wait(future);
     }
 
-    /// Something has happened at the client's side.
-    pub(super) fn hear(&self, py: Python<'_>, heard: Heard<'_>) -> Appetite {
+    fn hear(&self, py: Python<'_>, heard: Heard<'_>) -> Appetite {
         let mut state = self.state();
         let mut appetite = Appetite::Hungry;
         let futures = match heard {
@@ -299,18 +257,15 @@ impl Channel {
                 state.intake = Intake::Whole;
                 std::mem::take(&mut state.receivers)
             }
-            Heard::Room => {
-                state.unsent = 0;
-                std::mem::take(&mut state.senders)
-            }
+            Heard::Room => state.outflow.open(),
+            Heard::Leaving { .. } => Vec::new(),
             Heard::Gone => {
                 state.is_lost = true;
                 if state.intake == Intake::Open {
                     state.intake = Intake::Cut;
                 }
-                state.unsent = 0;
                 let mut futures = std::mem::take(&mut state.receivers);
-                futures.append(&mut state.senders);
+                futures.append(&mut state.outflow.open());
                 futures
             }
         };
@@ -319,14 +274,13 @@ impl Channel {
         appetite
     }
 
-    /// The application is done; `error`: what it raised.
-    pub(super) fn finish(&self, py: Python<'_>, error: Option<&PyErr>) {
+    fn finish(&self, py: Python<'_>, error: Option<&PyErr>) {
         let mut state = self.state();
         let is_over = matches!(state.answer, Answer::Over);
         let is_silent = matches!(state.answer, Answer::Silent | Answer::Started(_));
         let is_lost = state.is_lost;
         state.answer = Answer::Over;
-        state.conversation.break_off();
+        state.outflow.conversation.break_off();
         drop(state);
         match error {
             Some(error) if is_lost && error.is_instance_of::<ClientDisconnected>(py) => {}
@@ -350,25 +304,6 @@ impl Channel {
         }
         if !is_over {
             driver::deliver(self.id);
-        }
-    }
-}
-
-/// Sets the futures that are not done: whoever waits looks again.
-fn wake(py: Python<'_>, futures: Vec<Py<PyAny>>) {
-    for future in futures {
-        let future = future.bind(py);
-        let woken = future
-            .call_method0(intern!(py, "done"))
-            .and_then(|done| done.is_truthy())
-            .and_then(|done| match done {
-                true => Ok(()),
-                false => future
-                    .call_method1(intern!(py, "set_result"), (py.None(),))
-                    .map(drop),
-            });
-        if let Err(error) = woken {
-            log::error!("a waiting application could not be woken: {error}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! [`AsyncioDriver`]: asyncio's loop, or uvloop's, turns the server's. The server's loop is one descriptor that it watches,
 //! and one timer.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,6 +14,9 @@ use uwrs_api::{Delivered, Driver, ExchangeId, LoadError, Turned, Turns};
 use super::lifespan::Lifespans;
 use super::registry;
 use crate::{LoopChoice, failure, raw};
+
+/// How exactly deadlines of WebSockets are kept.
+const TICK: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// The server's loop, while it is driven by this thread.
@@ -263,6 +266,47 @@ impl Turn {
                 .call_method1(intern!(py, "call_later"), arguments)?;
         }
         Ok(())
+    }
+}
+
+thread_local! {
+    /// Is a tick on its way?
+    static TICKS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets exchanges that outlive their task know that time passes, about once a second, as long as there are any.
+pub(super) fn tick_soon(py: Python<'_>, event_loop: &Py<PyAny>) {
+    if TICKS.replace(true) {
+        return;
+    }
+    let tick = Bound::new(py, Tick(event_loop.clone_ref(py)));
+    let told = tick.and_then(|tick| {
+        event_loop
+            .bind(py)
+            .call_method1(intern!(py, "call_later"), (TICK.as_secs_f64(), tick))
+    });
+    if let Err(error) = told {
+        TICKS.set(false);
+        log::error!("asyncio keeps no time: {error}");
+    }
+}
+
+/// What asyncio calls about once a second.
+#[pyclass(frozen, module = "uwrs")]
+struct Tick(Py<PyAny>);
+
+#[pymethods]
+impl Tick {
+    fn __call__(&self, py: Python<'_>) {
+        TICKS.set(false);
+        let mut goes_on = false;
+        for talk in registry::all() {
+            talk.tick(py);
+            goes_on |= !talk.ends_with_its_task();
+        }
+        if goes_on {
+            tick_soon(py, &self.0);
+        }
     }
 }
 

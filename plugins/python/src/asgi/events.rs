@@ -45,6 +45,21 @@ pub(super) enum Sent {
 /// # Errors
 /// It is no event of this protocol, or a field of it has not the type that the specification wants.
 pub(super) fn read(message: &Bound<'_, PyAny>) -> PyResult<Sent> {
+    let (kind, message) = kind_and_message(message)?;
+    match kind.to_str()? {
+        "http.response.body" => read_body(message),
+        "http.response.start" => read_start(message),
+        "http.response.early_hint" => read_early_hint(message),
+        other => Err(PyValueError::new_err(format!(
+            "send: \"{other}\" is no event that can be sent here"
+        ))),
+    }
+}
+
+/// An event's type, and the event.
+pub(super) fn kind_and_message<'a, 'py>(
+    message: &'a Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyString>, &'a Bound<'py, PyDict>)> {
     let py = message.py();
     let Ok(message) = message.cast::<PyDict>() else {
         return Err(PyTypeError::new_err(format!(
@@ -56,19 +71,19 @@ pub(super) fn read(message: &Bound<'_, PyAny>) -> PyResult<Sent> {
         return Err(PyKeyError::new_err("send: the event has no \"type\""));
     };
     let kind = kind
-        .cast::<PyString>()
+        .cast_into::<PyString>()
         .map_err(|_| PyTypeError::new_err("send: an event's \"type\" must be a str"))?;
-    match kind.to_str()? {
-        "http.response.body" => read_body(message),
-        "http.response.start" => read_start(message),
-        "http.response.early_hint" => read_early_hint(message),
-        other => Err(PyValueError::new_err(format!(
-            "send: \"{other}\" is no event that can be sent here"
-        ))),
-    }
+    Ok((kind, message))
 }
 
 fn read_start(message: &Bound<'_, PyDict>) -> PyResult<Sent> {
+    let head = read_head(message)?;
+    let trailers = flag(message, intern!(message.py(), "trailers"))?;
+    Ok(Sent::Start { head, trailers })
+}
+
+/// Status and header fields of an event that begins a response.
+pub(super) fn read_head(message: &Bound<'_, PyDict>) -> PyResult<ResponseHead> {
     let py = message.py();
     let Some(status) = message.get_item(intern!(py, "status"))? else {
         return Err(PyKeyError::new_err("http.response.start: \"status\" is missing"));
@@ -91,22 +106,21 @@ fn read_start(message: &Bound<'_, PyDict>) -> PyResult<Sent> {
     if let Some(headers) = headers {
         put_fields(&mut head, &headers)?;
     }
-    let trailers = flag(message, intern!(py, "trailers"))?;
-    Ok(Sent::Start { head, trailers })
+    Ok(head)
 }
 
 fn read_body(message: &Bound<'_, PyDict>) -> PyResult<Sent> {
     let py = message.py();
     let data = match message.get_item(intern!(py, "body"))? {
         None => Bytes::new(),
-        Some(body) => to_bytes(&body)?,
+        Some(body) => to_bytes(&body, "http.response.body: \"body\"")?,
     };
     let more = flag(message, intern!(py, "more_body"))?;
     Ok(Sent::Body { data, more })
 }
 
 /// Small ones are copied, so that the object is free at once; large ones are lent.
-fn to_bytes(body: &Bound<'_, PyAny>) -> PyResult<Bytes> {
+pub(super) fn to_bytes(body: &Bound<'_, PyAny>, what: &str) -> PyResult<Bytes> {
     if let Ok(bytes) = body.cast::<PyBytes>() {
         let slice = bytes.as_bytes();
         return Ok(match slice.len() <= Outbound::COPY_LIMIT {
@@ -121,12 +135,7 @@ fn to_bytes(body: &Bound<'_, PyAny>) -> PyResult<Bytes> {
         .ok()
         .filter(|_| !body.is_instance_of::<pyo3::types::PyInt>() && !body.is_instance_of::<PyList>())
         .and_then(|copy| Some(Bytes::copy_from_slice(copy.cast::<PyBytes>().ok()?.as_bytes())))
-        .ok_or_else(|| {
-            PyTypeError::new_err(format!(
-                "http.response.body: \"body\" must be bytes, not {}",
-                kind_of(body)
-            ))
-        })
+        .ok_or_else(|| PyTypeError::new_err(format!("{what} must be bytes, not {}", kind_of(body))))
 }
 
 /// 103 Early Hints, one `Link` each (ASGI extension `http.response.early_hint`).
@@ -146,7 +155,7 @@ fn read_early_hint(message: &Bound<'_, PyDict>) -> PyResult<Sent> {
     Ok(Sent::EarlyHint(head))
 }
 
-fn flag(message: &Bound<'_, PyDict>, key: &Bound<'_, PyString>) -> PyResult<bool> {
+pub(super) fn flag(message: &Bound<'_, PyDict>, key: &Bound<'_, PyString>) -> PyResult<bool> {
     match message.get_item(key)? {
         Some(value) => value.is_truthy(),
         None => Ok(false),

@@ -10,15 +10,22 @@ mod channel;
 mod driver;
 mod events;
 mod lifespan;
+mod outflow;
 mod registry;
 mod scope;
+mod socket;
+mod talk;
 mod tasks;
+mod websocket_events;
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use uwrs_api::{Appetite, BodyMode, Driver, Exchange, ExchangeId, Gateway, Heard, LoadError, Request};
+use uwrs_api::{
+    Appetite, BodyMode, Conversation, Driver, Exchange, ExchangeId, Gateway, Heard, LoadError, Request,
+};
+use uwrs_websocket::{Handshake, Rejection};
 
 use crate::interface::Interface;
 use crate::mounts::{Mounts, Place};
@@ -30,6 +37,8 @@ use channel::Channel;
 use driver::AsyncioDriver;
 use lifespan::Lifespans;
 use scope::{Facts, ScopeBuilder};
+use socket::Socket;
+use talk::Talk;
 use tasks::Starter;
 
 /// An application and how it is called.
@@ -47,6 +56,7 @@ pub(crate) struct AsgiGateway {
     scopes: RefCell<ScopeBuilder>,
     starter: Starter,
     event_loop: Py<PyAny>,
+    websockets: Arc<uwrs_websocket::Settings>,
     lifespans: RefCell<Option<Lifespans>>,
 }
 
@@ -85,6 +95,7 @@ impl AsgiGateway {
             scopes: RefCell::new(ScopeBuilder::new(py).map_err(told)?),
             starter: Starter::new(py, &event_loop).map_err(told)?,
             event_loop: event_loop.unbind(),
+            websockets: Arc::default(),
             lifespans: RefCell::new(Some(lifespans)),
         })
     }
@@ -115,13 +126,39 @@ impl AsgiGateway {
             path_info: place.path_info,
             state: app.state.as_ref(),
         };
-        let scope = self.scopes.borrow_mut().http(py, &facts);
-        let channel = Arc::new(Channel::new(Arc::clone(&request), exchange.body, conversation));
-        let begun = scope.and_then(|scope| self.begin(py, app, scope.into_any(), &channel));
+        let (scope, talk): (_, Arc<dyn Talk>) = match self.find_handshake(&request) {
+            None => (
+                self.scopes.borrow_mut().http(py, &facts),
+                Arc::new(Channel::new(Arc::clone(&request), exchange.body, conversation)),
+            ),
+            Some(Err(rejection)) => return reject(conversation, &rejection),
+            Some(Ok(handshake)) => {
+                let scope = self
+                    .scopes
+                    .borrow_mut()
+                    .websocket(py, &facts, handshake.subprotocols());
+                let event_loop = self.event_loop.clone_ref(py);
+                let socket = Socket::new(Arc::clone(&request), handshake, conversation, event_loop);
+                let socket = Arc::new(socket);
+                // It may outlive its task.
+                registry::insert(socket.clone(), None);
+                (scope, socket)
+            }
+        };
+        let begun = scope.and_then(|scope| self.begin(py, app, scope.into_any(), &talk));
         match begun {
-            Ok(task) => tasks::follow(py, task, channel),
-            Err(error) => channel.finish(py, Some(&error)),
+            Ok(task) => tasks::follow(py, task, talk),
+            Err(error) => {
+                talk.finish(py, Some(&error));
+                registry::remove(talk.id());
+            }
         }
+    }
+
+    /// Does the client ask for a WebSocket?
+    fn find_handshake(&self, request: &Request) -> Option<Result<Handshake, Rejection>> {
+        request.field(b"upgrade")?;
+        Handshake::find(request, &self.websockets)
     }
 
     /// Calls the application and begins with what it returned.
@@ -130,10 +167,10 @@ impl AsgiGateway {
         py: Python<'py>,
         app: &App,
         scope: Bound<'py, PyAny>,
-        channel: &Arc<Channel>,
+        talk: &Arc<dyn Talk>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let receive = Bound::new(py, Receive::new(channel, &self.event_loop, py))?;
-        let send = Bound::new(py, Send::new(channel, &self.event_loop, py))?;
+        let receive = Bound::new(py, Receive::new(talk, &self.event_loop, py))?;
+        let send = Bound::new(py, Send::new(talk, &self.event_loop, py))?;
         let callable = app.callable.bind(py);
         let coroutine = match app.interface {
             Interface::Asgi2 => callable.call1((scope,))?.call1((receive, send))?,
@@ -141,6 +178,12 @@ impl AsgiGateway {
         };
         self.starter.start(py, &coroutine)
     }
+}
+
+/// Answers a client that asks for a WebSocket in a way that there is none.
+fn reject(mut conversation: Conversation, rejection: &Rejection) {
+    let body = format!("{}\n", rejection.reason());
+    conversation.respond(rejection.head(), body.into());
 }
 
 impl Gateway for AsgiGateway {
@@ -156,8 +199,8 @@ impl Gateway for AsgiGateway {
     }
 
     fn hear(&self, id: ExchangeId, heard: Heard<'_>) -> Appetite {
-        match registry::channel(id) {
-            Some(channel) => raw::with_interpreter(|py| channel.hear(py, heard)),
+        match registry::talk(id) {
+            Some(talk) => raw::with_interpreter(|py| talk.hear(py, heard)),
             None => Appetite::Hungry,
         }
     }

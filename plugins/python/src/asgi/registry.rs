@@ -1,4 +1,4 @@
-//! Exchanges whose application is still at work, by their ids. Each thread that turns a loop has its own.
+//! Exchanges that are under way beyond the turn that they began in, by their ids. Each thread that turns a loop has its own.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -7,12 +7,12 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use uwrs_api::ExchangeId;
 
-use super::channel::Channel;
+use super::talk::Talk;
 
 struct Open {
-    channel: Arc<Channel>,
-    /// Held so that it lives: asyncio refers to its tasks weakly.
-    task: Py<PyAny>,
+    talk: Arc<dyn Talk>,
+    /// Held so that it lives: asyncio refers to its tasks weakly. `None` once it is done.
+    task: Option<Py<PyAny>>,
 }
 
 thread_local! {
@@ -20,9 +20,9 @@ thread_local! {
 }
 
 /// Remembers an exchange and its task until [`remove`].
-pub(super) fn insert(channel: Arc<Channel>, task: Py<PyAny>) {
-    let serial = channel.id().serial;
-    let before = OPEN.with_borrow_mut(|open| open.insert(serial, Open { channel, task }));
+pub(super) fn insert(talk: Arc<dyn Talk>, task: Option<Py<PyAny>>) {
+    let serial = talk.id().serial;
+    let before = OPEN.with_borrow_mut(|open| open.insert(serial, Open { talk, task }));
     // Dropped with the map free: that may run Python code.
     drop(before);
 }
@@ -33,12 +33,27 @@ pub(super) fn remove(id: ExchangeId) {
     drop(before);
 }
 
-/// What belongs to the exchange `id`, while its application is at work.
-pub(super) fn channel(id: ExchangeId) -> Option<Arc<Channel>> {
-    OPEN.with_borrow(|open| open.get(&id.serial).map(|open| Arc::clone(&open.channel)))
+/// The task is done, the exchange goes on.
+pub(super) fn forget_task(id: ExchangeId) {
+    let task = OPEN.with_borrow_mut(|open| open.get_mut(&id.serial).and_then(|open| open.task.take()));
+    drop(task);
+}
+
+/// What belongs to the exchange `id`, while it is under way.
+pub(super) fn talk(id: ExchangeId) -> Option<Arc<dyn Talk>> {
+    OPEN.with_borrow(|open| open.get(&id.serial).map(|open| Arc::clone(&open.talk)))
+}
+
+/// All exchanges that are under way.
+pub(super) fn all() -> Vec<Arc<dyn Talk>> {
+    OPEN.with_borrow(|open| open.values().map(|open| Arc::clone(&open.talk)).collect())
 }
 
 /// The tasks that are not done.
 pub(super) fn tasks(py: Python<'_>) -> Vec<Py<PyAny>> {
-    OPEN.with_borrow(|open| open.values().map(|open| open.task.clone_ref(py)).collect())
+    OPEN.with_borrow(|open| {
+        open.values()
+            .filter_map(|open| Some(open.task.as_ref()?.clone_ref(py)))
+            .collect()
+    })
 }

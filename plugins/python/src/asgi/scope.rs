@@ -101,6 +101,28 @@ impl ScopeBuilder {
         Ok(scope)
     }
 
+    /// The scope of a WebSocket.
+    pub(super) fn websocket<'py>(
+        &mut self,
+        py: Python<'py>,
+        facts: &Facts<'_>,
+        subprotocols: &[String],
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let scope = self.http(py, facts)?;
+        scope.set_item(intern!(py, "type"), intern!(py, "websocket"))?;
+        scope.del_item(intern!(py, "method"))?;
+        let scheme = match is_https(facts) {
+            true => intern!(py, "wss"),
+            false => intern!(py, "ws"),
+        };
+        scope.set_item(intern!(py, "scheme"), scheme)?;
+        scope.set_item(intern!(py, "subprotocols"), PyList::new(py, subprotocols)?)?;
+        let extensions = PyDict::new(py);
+        extensions.set_item(intern!(py, "websocket.http.response"), PyDict::new(py))?;
+        scope.set_item(intern!(py, "extensions"), extensions)?;
+        Ok(scope)
+    }
+
     fn headers<'py>(&mut self, py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyList>> {
         let names = &mut self.names;
         let pairs: PyResult<Vec<Bound<'_, PyTuple>>> = request

@@ -11,9 +11,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::channel::Channel;
 use super::events::kind_of;
 use super::registry;
+use super::talk::Talk;
 use crate::raw;
 
 /// How a task begins.
@@ -172,12 +172,18 @@ fn is_done(task: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 /// Sees to the end of a task: at once where it is done.
-pub(super) fn follow(py: Python<'_>, task: Bound<'_, PyAny>, channel: Arc<Channel>) {
+pub(super) fn follow(py: Python<'_>, task: Bound<'_, PyAny>, talk: Arc<dyn Talk>) {
     let followed = match is_done(&task) {
-        Ok(true) => return conclude(&task, &channel),
+        Ok(true) => {
+            conclude(py, &task, &talk);
+            if talk.ends_with_its_task() {
+                registry::remove(talk.id());
+            }
+            return;
+        }
         Ok(false) => {
-            registry::insert(Arc::clone(&channel), task.clone().unbind());
-            task.call_method1(intern!(py, "add_done_callback"), (End(channel),))
+            registry::insert(Arc::clone(&talk), Some(task.clone().unbind()));
+            task.call_method1(intern!(py, "add_done_callback"), (End(talk),))
         }
         Err(error) => Err(error),
     };
@@ -188,22 +194,24 @@ pub(super) fn follow(py: Python<'_>, task: Bound<'_, PyAny>, channel: Arc<Channe
 
 /// What asyncio calls at a task's end.
 #[pyclass(frozen, module = "uwrs")]
-struct End(Arc<Channel>);
+struct End(Arc<dyn Talk>);
 
 #[pymethods]
 impl End {
     fn __call__(&self, task: &Bound<'_, PyAny>) {
-        registry::remove(self.0.id());
-        conclude(task, &self.0);
+        conclude(task.py(), task, &self.0);
+        match self.0.ends_with_its_task() {
+            true => registry::remove(self.0.id()),
+            false => registry::forget_task(self.0.id()),
+        }
     }
 }
 
-fn conclude(task: &Bound<'_, PyAny>, channel: &Channel) {
-    let py = task.py();
+fn conclude(py: Python<'_>, task: &Bound<'_, PyAny>, talk: &Arc<dyn Talk>) {
     match task.call_method0(intern!(py, "exception")) {
-        Ok(error) if error.is_none() => channel.finish(py, None),
-        Ok(error) => channel.finish(py, Some(&PyErr::from_value(error))),
+        Ok(error) if error.is_none() => talk.finish(py, None),
+        Ok(error) => talk.finish(py, Some(&PyErr::from_value(error))),
         // It was cancelled.
-        Err(error) => channel.finish(py, Some(&error)),
+        Err(error) => talk.finish(py, Some(&error)),
     }
 }

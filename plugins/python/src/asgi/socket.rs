@@ -1,0 +1,477 @@
+//! [`Socket`]: a WebSocket as its application has it (ASGI's WebSocket specification). What the frames mean is
+//! [`uwrs_websocket`]'s business.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use uwrs_api::{Appetite, Conversation, ExchangeId, Heard, Inbound, Outbound, Request, ResponseHead};
+use uwrs_websocket::{CloseCode, Event, Handshake, MessageKind, State as Connection, WebSocket};
+
+use super::channel::{ClientDisconnected, gone};
+use super::outflow::{self, Outflow};
+use super::talk::{Progress, Talk, wake};
+use super::websocket_events::{self as events, Arrival, Sent};
+use super::{driver, registry};
+use crate::wsgi;
+
+/// Bytes of messages that wait for the application; beyond that nothing more is read.
+const WINDOW: usize = 64 * 1024;
+/// What a message costs beside its bytes, so that empty ones count too.
+const MESSAGE_COST: usize = 64;
+
+/// How far it has come.
+enum Stage {
+    /// The client has asked, the application has not said anything.
+    Asked(Handshake),
+    /// The application answers with a response of HTTP, of which this is the head.
+    Denied(ResponseHead),
+    /// That response is under way.
+    Denying,
+    /// Messages go both ways, or the closing handshake is under way.
+    Open(Box<WebSocket>),
+    Over,
+}
+
+struct State {
+    stage: Stage,
+    arrived: VecDeque<Arrival>,
+    /// Bytes in `arrived`.
+    waiting: usize,
+    /// Bytes from the client that were not looked at.
+    unread: Vec<u8>,
+    /// How it ended: what `receive` gives from then on.
+    end: Option<Arrival>,
+    /// The server waits to be asked for more.
+    is_held: bool,
+    is_task_done: bool,
+    receivers: Vec<Py<PyAny>>,
+    outflow: Outflow,
+    output: Outbound,
+}
+
+/// See the module.
+pub(super) struct Socket {
+    id: ExchangeId,
+    request: Arc<Request>,
+    event_loop: Py<PyAny>,
+    state: Mutex<State>,
+}
+
+impl Socket {
+    /// For a client that asks for one.
+    pub(super) fn new(
+        request: Arc<Request>,
+        handshake: Handshake,
+        conversation: Conversation,
+        event_loop: Py<PyAny>,
+    ) -> Self {
+        Self {
+            id: conversation.id(),
+            request,
+            event_loop,
+            state: Mutex::new(State {
+                stage: Stage::Asked(handshake),
+                arrived: VecDeque::from([Arrival::Connect]),
+                waiting: 0,
+                unread: Vec::new(),
+                end: None,
+                is_held: false,
+                is_task_done: false,
+                receivers: Vec::new(),
+                outflow: Outflow::new(conversation),
+                output: Outbound::default(),
+            }),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is whole before anything can panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn accept(&self, py: Python<'_>, subprotocol: Option<&str>, fields: &ResponseHead) -> PyResult<Progress> {
+        let mut state = self.state();
+        let handshake = match std::mem::replace(&mut state.stage, Stage::Over) {
+            Stage::Asked(handshake) => handshake,
+            stage => {
+                state.stage = stage;
+                return Err(state.misstep("websocket.accept"));
+            }
+        };
+        let head = match handshake.head(subprotocol, fields.fields()) {
+            Ok(head) => head,
+            Err(error) => {
+                state.stage = Stage::Asked(handshake);
+                return Err(PyValueError::new_err(format!("websocket.accept: {error}")));
+            }
+        };
+        state.outflow.conversation.switch(head);
+        state.stage = Stage::Open(Box::new(handshake.open(Instant::now())));
+        drop(state);
+        driver::tick_soon(py, &self.event_loop);
+        self.deliver()
+    }
+
+    fn send_message(&self, kind: MessageKind, payload: Bytes) -> PyResult<Progress> {
+        let mut state = self.state();
+        let State { stage, output, .. } = &mut *state;
+        let Stage::Open(socket) = stage else {
+            return Err(state.misstep("websocket.send"));
+        };
+        if socket.send_shared(kind, payload, output).is_err() {
+            return Err(state.misstep("websocket.send"));
+        }
+        state.settle();
+        drop(state);
+        self.deliver()
+    }
+
+    fn close(&self, code: u16, reason: &str) -> PyResult<Progress> {
+        let mut state = self.state();
+        let State { stage, output, .. } = &mut *state;
+        match stage {
+            Stage::Asked(_) => {
+                state.stage = Stage::Over;
+                // ASGI: a connection that is closed before it is accepted is answered with 403.
+                let mut head = ResponseHead::new(403);
+                head.push(b"Content-Type", b"text/plain; charset=utf-8");
+                let body = Bytes::from_static(b"403 Forbidden\n");
+                state.outflow.conversation.respond(head, body);
+                state.end = Some(Arrival::Disconnect(1006, String::new()));
+            }
+            Stage::Open(socket) if socket.state() == Connection::Open => {
+                socket
+                    .close(CloseCode(code), reason, Instant::now(), output)
+                    .map_err(|error| PyValueError::new_err(format!("websocket.close: {error}")))?;
+                state.settle();
+            }
+            _ => return Err(state.misstep("websocket.close")),
+        }
+        drop(state);
+        driver::deliver(self.id);
+        Ok(Progress::Done)
+    }
+
+    fn deny(&self, head: ResponseHead) -> PyResult<Progress> {
+        let mut state = self.state();
+        if !matches!(state.stage, Stage::Asked(_)) {
+            return Err(state.misstep("websocket.http.response.start"));
+        }
+        state.stage = Stage::Denied(head);
+        Ok(Progress::Done)
+    }
+
+    fn deny_with(&self, data: Bytes, more: bool) -> PyResult<Progress> {
+        let mut state = self.state();
+        let length = data.len();
+        let next = match more {
+            true => Stage::Denying,
+            false => Stage::Over,
+        };
+        match std::mem::replace(&mut state.stage, next) {
+            Stage::Denied(head) if more => state.outflow.conversation.begin(head, data),
+            Stage::Denied(head) => state.outflow.conversation.respond(head, data),
+            Stage::Denying => {
+                state.outflow.conversation.push(data);
+                if !more {
+                    state.outflow.conversation.end();
+                }
+            }
+            stage => {
+                state.stage = stage;
+                return Err(state.misstep("websocket.http.response.body"));
+            }
+        }
+        if !more {
+            state.end = Some(Arrival::Disconnect(1006, String::new()));
+        }
+        state.outflow.left(length);
+        drop(state);
+        self.deliver()
+    }
+
+    /// Has what was left sent.
+    fn deliver(&self) -> PyResult<Progress> {
+        let delivered = outflow::deliver(self.id, |work| work(&mut self.state().outflow));
+        let mut state = self.state();
+        if delivered.is_err() && !matches!(state.stage, Stage::Over) {
+            state.lose(1006);
+        }
+        match (&delivered, &state.stage) {
+            // The last words need no room for others.
+            (Err(_), Stage::Over) if state.end.is_some() => Ok(Progress::Done),
+            _ => delivered,
+        }
+    }
+}
+
+impl State {
+    /// What is raised where an event may not be sent.
+    fn misstep(&self, event: &str) -> PyErr {
+        let why = match &self.stage {
+            Stage::Asked(_) => "the connection is not accepted",
+            Stage::Denied(_) | Stage::Denying => "the connection is being denied",
+            Stage::Open(_) if event == "websocket.accept" => "the connection is accepted already",
+            Stage::Open(_) => "the connection is being closed",
+            Stage::Over if matches!(self.end, Some(Arrival::Disconnect(..))) => return gone(),
+            Stage::Over => "the connection is over",
+        };
+        PyRuntimeError::new_err(format!("send: {event}: {why}"))
+    }
+
+    /// Looks at what came from the client, as far as there is room for it. `false`: there is none.
+    fn read(&mut self, part: &[u8]) -> bool {
+        let mut unread = std::mem::take(&mut self.unread);
+        let mut input = match unread.is_empty() {
+            true => Inbound::new(part),
+            false => {
+                unread.extend_from_slice(part);
+                Inbound::new(&unread)
+            }
+        };
+        let Stage::Open(socket) = &mut self.stage else {
+            return true;
+        };
+        let mut has_room = true;
+        loop {
+            if self.waiting >= WINDOW {
+                socket.pause();
+                has_room = false;
+                break;
+            }
+            let arrival = match socket.receive(&mut input, &mut self.output) {
+                Event::Starved => break,
+                Event::Ping | Event::Pong => continue,
+                Event::Text(text) => Arrival::Text(text.into_bytes()),
+                Event::Binary(bytes) => Arrival::Binary(bytes),
+                Event::Closed(frame) => Arrival::Disconnect(frame.code.0, frame.reason),
+                Event::Failed(violation) => {
+                    log::debug!("a WebSocket broke off: {}", violation.reason);
+                    Arrival::Disconnect(violation.code.0, violation.reason.into_owned())
+                }
+            };
+            match arrival {
+                Arrival::Disconnect(..) => self.end = Some(arrival),
+                message => {
+                    self.waiting += message.len() + MESSAGE_COST;
+                    self.arrived.push_back(message);
+                }
+            }
+        }
+        self.unread = input.rest().to_vec();
+        self.is_held = !has_room;
+        self.settle();
+        has_room
+    }
+
+    /// Leaves what the socket has put into the output, and notes that it is closed.
+    fn settle(&mut self) {
+        for piece in self.output.take_pieces() {
+            self.outflow.left(piece.len());
+            self.outflow.conversation.push(piece);
+        }
+        if let Stage::Open(socket) = &self.stage
+            && socket.state() == Connection::Closed
+        {
+            self.stage = Stage::Over;
+            self.outflow.conversation.end();
+            self.end
+                .get_or_insert_with(|| Arrival::Disconnect(1006, String::new()));
+        }
+    }
+
+    /// The client is gone, or as good as that.
+    fn lose(&mut self, code: u16) {
+        self.stage = Stage::Over;
+        self.outflow.conversation.break_off();
+        self.end
+            .get_or_insert_with(|| Arrival::Disconnect(code, String::new()));
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    /// Who is to be woken.
+    fn take_waiters(&mut self) -> Vec<Py<PyAny>> {
+        let mut futures = match self.arrived.is_empty() && self.end.is_none() {
+            true => Vec::new(),
+            false => std::mem::take(&mut self.receivers),
+        };
+        if self.is_over() {
+            futures.append(&mut self.outflow.open());
+        }
+        futures
+    }
+}
+
+impl Talk for Socket {
+    fn id(&self) -> ExchangeId {
+        self.id
+    }
+
+    fn next_event<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let mut state = self.state();
+        let Some(arrival) = state.arrived.pop_front() else {
+            return match &state.end {
+                Some(end) => events::arrival(py, end).map(Some),
+                None => Ok(None),
+            };
+        };
+        if !matches!(arrival, Arrival::Connect) {
+            state.waiting -= arrival.len() + MESSAGE_COST;
+        }
+        if state.is_held && state.waiting < WINDOW {
+            state.is_held = false;
+            if let Stage::Open(socket) = &mut state.stage {
+                socket.resume(Instant::now());
+            }
+            if state.read(&[]) {
+                state.outflow.conversation.read_on();
+            }
+            drop(state);
+            driver::deliver(self.id);
+        } else {
+            drop(state);
+        }
+        events::arrival(py, &arrival).map(Some)
+    }
+
+    fn send(&self, message: &Bound<'_, PyAny>) -> PyResult<Progress> {
+        match events::read(message)? {
+            Sent::Accept { subprotocol, fields } => {
+                self.accept(message.py(), subprotocol.as_deref(), &fields)
+            }
+            Sent::Message(kind, payload) => self.send_message(kind, payload),
+            Sent::Close { code, reason } => self.close(code, &reason),
+            Sent::Deny(head) => self.deny(head),
+            Sent::DenyBody { data, more } => self.deny_with(data, more),
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let state = self.state();
+        state.outflow.has_room() || state.is_over()
+    }
+
+    fn wait_for_event(&self, future: Py<PyAny>) {
+        self.state().receivers.push(future);
+    }
+
+    fn wait_for_room(&self, future: Py<PyAny>) {
+        self.state().outflow.wait(future);
+    }
+
+    fn hear(&self, py: Python<'_>, heard: Heard<'_>) -> Appetite {
+        let mut state = self.state();
+        let mut appetite = Appetite::Hungry;
+        let mut futures = Vec::new();
+        match heard {
+            Heard::Body(part) => {
+                if !state.read(part) {
+                    appetite = Appetite::Full;
+                }
+            }
+            Heard::BodyEnd => {}
+            Heard::Room => {
+                if let Stage::Open(socket) = &mut state.stage {
+                    socket.hear();
+                }
+                futures = state.outflow.open();
+            }
+            Heard::Leaving { has_successor } => {
+                let code = match has_successor {
+                    true => CloseCode::SERVICE_RESTART,
+                    false => CloseCode::GOING_AWAY,
+                };
+                let State { stage, output, .. } = &mut *state;
+                if let Stage::Open(socket) = stage {
+                    let _ = socket.close(code, "", Instant::now(), output);
+                    state.settle();
+                }
+            }
+            Heard::Gone => {
+                if !state.is_over() {
+                    state.lose(1006);
+                }
+            }
+        }
+        futures.append(&mut state.take_waiters());
+        let is_forgotten = state.is_over() && state.is_task_done;
+        drop(state);
+        wake(py, futures);
+        if is_forgotten {
+            registry::remove(self.id);
+        }
+        appetite
+    }
+
+    fn finish(&self, py: Python<'_>, error: Option<&PyErr>) {
+        let mut state = self.state();
+        state.is_task_done = true;
+        let State { stage, output, .. } = &mut *state;
+        let (code, what) = match error {
+            Some(_) => (CloseCode::INTERNAL_ERROR, Some("the application raised")),
+            None => (CloseCode::NORMAL, None),
+        };
+        let is_over = matches!(stage, Stage::Over);
+        let what = match stage {
+            Stage::Open(socket) => {
+                let _ = socket.close(code, "", Instant::now(), output);
+                // What still comes is nobody's.
+                socket.resume(Instant::now());
+                state.arrived.clear();
+                state.waiting = 0;
+                state.settle();
+                if std::mem::take(&mut state.is_held) && state.read(&[]) {
+                    state.outflow.conversation.read_on();
+                }
+                what
+            }
+            Stage::Over => what,
+            Stage::Asked(_) | Stage::Denied(_) | Stage::Denying => {
+                state.lose(1006);
+                what.or(Some(
+                    "the application returned before it had accepted or closed the connection",
+                ))
+            }
+        };
+        drop(state);
+        match (error, what) {
+            (Some(error), _) if is_over && error.is_instance_of::<ClientDisconnected>(py) => {}
+            (Some(error), Some(what)) => wsgi::log_failure(py, &self.request, what, error),
+            (None, Some(what)) => log::error!("{}: {what}", wsgi::line(&self.request)),
+            (_, None) => {}
+        }
+        driver::deliver(self.id);
+    }
+
+    fn ends_with_its_task(&self) -> bool {
+        self.state().is_over()
+    }
+
+    fn tick(&self, py: Python<'_>) {
+        let mut state = self.state();
+        let State { stage, output, .. } = &mut *state;
+        let now = Instant::now();
+        let Stage::Open(socket) = stage else { return };
+        if socket.next_deadline().is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        socket.on_deadline(now, output);
+        state.settle();
+        let futures = state.take_waiters();
+        let is_forgotten = state.is_over() && state.is_task_done;
+        drop(state);
+        wake(py, futures);
+        if is_forgotten {
+            registry::remove(self.id);
+        }
+        driver::deliver(self.id);
+    }
+}

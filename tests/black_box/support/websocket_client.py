@@ -1,0 +1,86 @@
+"""A WebSocket client that says on standard output what it saw. python websocket_client.py URL WHAT"""
+
+import asyncio
+import os
+import sys
+
+import websockets
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+
+async def echo(url):
+    for compression in (None, "deflate"):
+        async with connect(url + "/echo", max_size=None, compression=compression) as socket:
+            messages = ["hi", "\u00fc\u4e2d\U0001f600", "", b"", b"\x00\xff", "x" * 3_000_000, os.urandom(1_000_000)]
+            for message in messages:
+                await socket.send(message)
+                assert await socket.recv() == message, "%r came back otherwise" % message[:20]
+            for number in range(3000):
+                await socket.send("message %d" % number)
+            for number in range(3000):
+                assert await socket.recv() == "message %d" % number
+            await asyncio.wait_for(await socket.ping(), 10)
+            await socket.send(["in ", "frag", "ments"])
+            assert await socket.recv() == "in fragments"
+    print("echoed")
+
+
+async def subprotocol(url):
+    async with connect(url + "/echo", subprotocols=["chat", "other"]) as socket:
+        print(socket.subprotocol, socket.response.headers["x-own"])
+
+
+async def status(url):
+    for path in ("/deny", "/deny-with", "/raise-early", "/return-early"):
+        try:
+            async with connect(url + path):
+                print(path, "accepted")
+        except InvalidStatus as error:
+            print(path, error.response.status_code, bytes(error.response.body).decode().strip())
+
+
+async def closes(url):
+    for path in ("/close", "/raise", "/return"):
+        async with connect(url + path) as socket:
+            try:
+                await socket.recv()
+            except ConnectionClosed as error:
+                print(path, error.rcvd.code, error.rcvd.reason)
+
+
+async def slow_reader(url):
+    async with connect(url + "/flood", max_size=None, max_queue=1) as socket:
+        await asyncio.sleep(0.5)
+        print(sum([len(message) async for message in socket]))
+
+
+async def goodbyes(url):
+    async with connect(url + "/echo") as socket:
+        await socket.close(4002, "enough")
+    socket = await connect(url + "/echo")
+    socket.transport.abort()
+
+
+async def stay(url):
+    """Says that it is there, then how it was sent away, then whether it may come again."""
+    async with connect(url + "/echo") as socket:
+        print("there", flush=True)
+        try:
+            await socket.recv()
+        except ConnectionClosed as error:
+            print(error.rcvd.code, flush=True)
+    async with connect(url + "/echo") as socket:
+        await socket.send("again")
+        print(await socket.recv(), flush=True)
+
+
+async def many(url):
+    for _ in range(int(sys.argv[3])):
+        async with connect(url + "/echo") as socket:
+            await socket.send("x")
+            await socket.recv()
+    print("done")
+
+
+asyncio.run(globals()[sys.argv[2]](sys.argv[1]))
