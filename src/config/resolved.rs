@@ -20,6 +20,9 @@ pub struct Config {
     pub limits: Limits,
     /// Where the log goes and what is in it.
     pub logging: LoggingConfig,
+    /// What was said, in order, as applications may ask for it (`uwsgi.opt`): names as they were used, placeholders filled
+    /// in; `None`: a name without a value.
+    pub said: Vec<(String, Option<String>)>,
     /// Things to tell the operator once the log is open: unknown options, obsolete ones, clamped values. Each
     /// begins with its place (`uwsgi.ini:12: …`).
     pub warnings: Vec<String>,

@@ -472,3 +472,19 @@ fn a_changed_source_reloads_while_developing() {
     );
     soon("the change is served", || server.get("/").text() == "changed\n");
 }
+
+#[test]
+fn an_application_may_ask_what_the_configuration_says() {
+    let app = r#"
+import uwsgi
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [repr([uwsgi.opt["site"], uwsgi.opt["module"], uwsgi.opt["lucky"]]).encode()]
+"#;
+    let server = Server::new()
+        .app(app)
+        .ini(&format!("{HTTP}site = main\nlucky = 3\nlucky = 7"))
+        .start();
+    assert_eq!(server.get("/").text(), "[b'main', b'app', [b'3', b'7']]");
+}

@@ -213,6 +213,7 @@ fn defaults() -> Config {
             server_errors: false,
             slow: None,
         },
+        said: Vec::new(),
         warnings: Vec::new(),
     }
 }

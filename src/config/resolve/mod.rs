@@ -75,8 +75,18 @@ impl<'a> Resolver<'a> {
             processes: processes?,
             limits: limits?,
             logging: logging?,
+            said: self.said(),
             warnings: Vec::new(),
         })
+    }
+
+    fn said(&self) -> Vec<(String, Option<String>)> {
+        let settings = self.options.settings().iter();
+        let pairs = settings.map(|setting| {
+            let value = Some(setting.value.clone()).filter(|value| !value.is_empty());
+            (setting.name.clone(), value)
+        });
+        pairs.collect()
     }
 
     /// Yes or no.

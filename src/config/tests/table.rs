@@ -63,6 +63,7 @@ fn meaning(machine: &Machine, arguments: &[&str]) -> String {
         other => panic!("{all:?}: {other:?}"),
     };
     config.warnings.clear();
+    config.said.clear();
     for listener in &mut config.listeners {
         listener.origin.clear();
     }
