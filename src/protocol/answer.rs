@@ -66,6 +66,10 @@ pub(super) fn put_fields(head: &ResponseHead, buffer: &mut Vec<u8>) -> Told {
                 lengths = lengths.and(value);
                 continue;
             }
+            // The one answer whose point it is (RFC 9110 §15.5.22), with the option that §7.8 wants beside it.
+            Some(OwnField::OneHop) if head.status == 426 && name.eq_ignore_ascii_case(b"upgrade") => {
+                buffer.extend_from_slice(b"Connection: Upgrade\r\n");
+            }
             Some(OwnField::OneHop) => continue,
             None => {}
         }

@@ -182,6 +182,7 @@ fn a_request_for_one_that_breaks_the_rules_is_refused() {
         (other.status, other.header("sec-websocket-version")),
         (426, Some("13"))
     );
+    assert_eq!(other.header("upgrade"), Some("websocket"));
     assert_eq!(server.get("/").status, 200);
 }
 
