@@ -45,7 +45,6 @@ pub fn start_runtime(config: &Config, master: Option<Pid>) -> Result<Box<dyn Run
         set_deadline: Some(crate::worker::set_deadline),
         traceback_signal: master.map(|_| TRACEBACK_SIGNAL as i32),
         options: config.said.clone(),
-        ..Settings::default()
     })
 }
 
