@@ -43,14 +43,7 @@ impl<'a> Resolver<'a> {
                 ("asgi2", InterfaceOption::Asgi2),
             ],
         );
-        let event_loop = self.choice(
-            "loop",
-            &[
-                ("auto", LoopOption::Auto),
-                ("asyncio", LoopOption::Asyncio),
-                ("uvloop", LoopOption::Uvloop),
-            ],
-        );
+        let event_loop = self.event_loop();
         let lifespan = self.choice(
             "lifespan",
             &[
@@ -86,6 +79,24 @@ impl<'a> Resolver<'a> {
             need_app,
             threads: threads?,
         })
+    }
+
+    /// `loop`; uWSGI's own loops are engines for WSGI, which has none here.
+    fn event_loop(&mut self) -> Option<LoopOption> {
+        let foreign = self.text("loop").filter(|setting| setting.value == "gevent");
+        if let Some(setting) = foreign {
+            let reason = "greenlets are not built yet: ignored, threads = N lets requests run side by side";
+            self.problems.warn_about(setting, reason);
+            return Some(LoopOption::Auto);
+        }
+        self.choice(
+            "loop",
+            &[
+                ("auto", LoopOption::Auto),
+                ("asyncio", LoopOption::Asyncio),
+                ("uvloop", LoopOption::Uvloop),
+            ],
+        )
     }
 
     /// Where relative paths start once the process has gone to `chdir`.

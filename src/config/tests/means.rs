@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::Machine;
 use crate::config::{
-    Config, EnvironmentChange, Harakiri, Invocation, ListenAddress, Mount, Owner, ProtocolKind, WorkerLimits,
+    Config, EnvironmentChange, Harakiri, Invocation, ListenAddress, LoopOption, Mount, Owner, ProtocolKind,
+    WorkerLimits,
 };
 
 fn config(lines: &str) -> Config {
@@ -387,4 +388,16 @@ fn files_to_watch_are_seen_from_the_directory_of_the_application_and_need_not_ex
         ("touch-logreopen", "/run/log"),
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn a_loop_is_one_of_asyncios_or_is_said_to_be_ignored() {
+    let config = |value: &str| Machine::with_lines(&format!("module = app\nloop = {value}")).config(&[]);
+    assert_eq!(config("uvloop").application.event_loop, LoopOption::Uvloop);
+    let of_uwsgi = config("gevent");
+    assert_eq!(of_uwsgi.application.event_loop, LoopOption::Auto);
+    let [warning] = &of_uwsgi.warnings[..] else {
+        panic!("{:?}", of_uwsgi.warnings)
+    };
+    assert!(warning.contains("loop: greenlets are not built yet"), "{warning}");
 }
