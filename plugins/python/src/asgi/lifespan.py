@@ -20,8 +20,10 @@ class Lifespan:
         self.started = None
         self.stopped = None
         self.task = None
+        self.has_listened = False
 
     async def receive(self):
+        self.has_listened = True
         return await self.inbox.get()
 
     async def send(self, event):
@@ -56,7 +58,7 @@ class Lifespan:
         if self.started.done():
             return self.started.result()
         error = self.task.exception()
-        raise Unsupported() from error
+        raise Unsupported(self.has_listened) from error
 
     async def stop(self):
         """Returns when the application has ended its life; raises what it raised."""
