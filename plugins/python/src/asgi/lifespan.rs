@@ -3,6 +3,7 @@
 
 use std::ffi::CString;
 
+use log::Level;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -63,7 +64,14 @@ impl Lifespans {
             class.is_ok_and(|class| error.is_instance(py, &class))
         };
         if is("Unsupported") {
-            return unsupported(py, error.cause(py), choice);
+            // Who raises at the sight of the scope has never heard of it, and nobody need hear of that.
+            let arguments = error.value(py).getattr(intern!(py, "args"));
+            let has_listened = arguments.and_then(|arguments| arguments.extract::<(bool,)>());
+            let level = match has_listened {
+                Ok((true,)) => Level::Info,
+                _ => Level::Debug,
+            };
+            return unsupported(py, error.cause(py), choice, level);
         }
         if is("Failed") {
             let message = error.value(py).str().map(|text| text.to_string());
@@ -114,6 +122,7 @@ fn unsupported(
     py: Python<'_>,
     cause: Option<PyErr>,
     choice: LifespanChoice,
+    level: Level,
 ) -> Result<Option<Py<PyDict>>, LoadError> {
     let reason = cause.as_ref().map_or_else(
         || "it returned".to_owned(),
@@ -128,7 +137,8 @@ fn unsupported(
             exit_status: None,
         });
     }
-    log::info!(
+    log::log!(
+        level,
         "the application has no lifespan: {reason} (lifespan = off does not ask, on makes it an error)"
     );
     Ok(None)
