@@ -7,7 +7,7 @@ use crate::support::{Server, packet, venv};
 
 /// The text of an example's ini as if it lay where it lies, with what tests can't share changed: `changes` are the
 /// lines' values, before and after.
-fn ini(path: &Path, changes: &[(&str, &str)]) -> String {
+pub(crate) fn ini(path: &Path, changes: &[(&str, &str)]) -> String {
     let mut text = std::fs::read_to_string(path).unwrap();
     for (before, after) in changes {
         assert!(
@@ -21,7 +21,7 @@ fn ini(path: &Path, changes: &[(&str, &str)]) -> String {
 }
 
 /// No test may have port 8000 for itself.
-const FREE_PORT: (&str, &str) = ("http = :8000", "http = 127.0.0.1:0");
+pub(crate) const FREE_PORT: (&str, &str) = ("http = :8000", "http = 127.0.0.1:0");
 
 #[test]
 fn the_page_shows_its_environ() {

@@ -12,6 +12,7 @@
 
 mod answers;
 mod asgi;
+mod asgi_frameworks;
 mod boot;
 mod command_line;
 mod crash;

@@ -16,5 +16,7 @@ urlpatterns = [
     # The admin's styles, without a build step. A real site lets the web server in front do this.
     path("static/<path:path>", serve, {"insecure": True}),
     path("stream", views.stream),
+    path("slowly", views.slowly),
+    path("ticks", views.ticks),
     path("upload", views.upload),
 ]

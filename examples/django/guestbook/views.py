@@ -1,5 +1,6 @@
-"""A guestbook, and a view for each thing a server may get wrong: uploads, streams, cookies, errors."""
+"""A guestbook, and a view for each thing a server may get wrong: uploads, streams, cookies, errors, asynchronous views."""
 
+import asyncio
 import hashlib
 import time
 
@@ -56,6 +57,24 @@ def stream(request):
         for number in range(1, lines + 1):
             yield f"line {number}\n"
             time.sleep(pause)
+
+    return StreamingHttpResponse(pieces(), content_type="text/plain")
+
+
+async def slowly(request):
+    """An asynchronous view: `?pause=0.5`. Under ASGI it holds up nobody meanwhile."""
+    await asyncio.sleep(float(request.GET.get("pause", 0)))
+    return JsonResponse({"entries": await Entry.objects.acount()})
+
+
+async def ticks(request):
+    """An asynchronous stream: `?lines=10&pause=0.5`."""
+    lines, pause = int(request.GET.get("lines", 10)), float(request.GET.get("pause", 0))
+
+    async def pieces():
+        for number in range(1, lines + 1):
+            yield f"tick {number}\n"
+            await asyncio.sleep(pause)
 
     return StreamingHttpResponse(pieces(), content_type="text/plain")
 

@@ -13,6 +13,22 @@ pub(crate) fn frameworks() -> Option<PathBuf> {
     home
 }
 
+/// The virtualenv with the frameworks, where `module` can be imported in it. `None`, said aloud, where not.
+pub(crate) fn with(module: &str) -> Option<PathBuf> {
+    let home = frameworks()?;
+    let script = format!("import {module}");
+    let python = home.join("bin/python");
+    let imported = Command::new(python).args(["-c", &script]).output().ok()?;
+    if !imported.status.success() {
+        super::skip(&format!(
+            "{} has no {module} (tests/run installs it)",
+            home.display()
+        ));
+        return None;
+    }
+    Some(home)
+}
+
 /// The `major.minor` of the Python at `program`.
 pub(crate) fn version(program: &Path) -> Option<String> {
     let script = "import sys; print('%d.%d' % sys.version_info[:2])";

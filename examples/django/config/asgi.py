@@ -1,0 +1,9 @@
+"""What the server loads to run the project as ASGI: `module = config.asgi`."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+application = get_asgi_application()

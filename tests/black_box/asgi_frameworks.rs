@@ -1,0 +1,174 @@
+//! FastAPI, Starlette, Quart and Django's asynchronous side: the examples, with the real packages, on either loop.
+
+use crate::examples::{FREE_PORT, ini};
+use crate::frameworks::{django, examples, form_with_file};
+use crate::support::{Connection, Response, Running, Server, soon, venv};
+
+/// An example with the ini that lies beside it, and further lines. `None` where its packages are not there.
+fn example(name: &str, event_loop: &str) -> Option<Running> {
+    let home = venv::with(name)?;
+    if event_loop == "uvloop" {
+        venv::with("uvloop")?;
+    }
+    let changes = [FREE_PORT, ("%d.venv", home.to_str().unwrap())];
+    let text = ini(&examples().join(name).join("uwsgi.ini"), &changes);
+    let text = format!("{text}\nloop = {event_loop}\n");
+    let server = Server::new().file("example.ini", text).args(["example.ini"]);
+    Some(server.start())
+}
+
+/// The guestbook as ASGI, with a database of its own.
+fn guestbook(event_loop: &str) -> Option<Running> {
+    if event_loop == "uvloop" {
+        venv::with("uvloop")?;
+    }
+    let home = venv::frameworks()?;
+    let changes = [FREE_PORT, ("%d.venv", home.to_str().unwrap())];
+    let text = ini(&examples().join("django/asgi.ini"), &changes);
+    let server = django("")?
+        .file("asgi.ini", format!("{text}\nloop = {event_loop}\n"))
+        .without_ini()
+        .args(["--ini", "asgi.ini"]);
+    Some(server.start())
+}
+
+fn post_json(connection: &mut Connection, target: &str, json: &str) -> Response {
+    connection.send(format!(
+        "POST {target} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{json}",
+        json.len()
+    ));
+    connection.response()
+}
+
+fn upload(connection: &mut Connection, target: &str, file: &[u8]) -> Response {
+    let (content_type, body) = form_with_file(file);
+    connection.send(format!(
+        "POST {target} HTTP/1.1\r\nHost: a\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    ));
+    connection.send(body);
+    connection.response()
+}
+
+fn fastapi_is_at_home(event_loop: &str) {
+    let Some(mut server) = example("fastapi", event_loop) else {
+        return;
+    };
+    let mut connection = server.connect();
+    assert_eq!(
+        connection.get("/").text(),
+        "{\"message\":\"Hello from FastAPI\"}",
+        "what the lifespan yields is every request's state"
+    );
+    let sold = post_json(
+        &mut connection,
+        "/items",
+        r#"{"name": "tea", "price": 2.5, "amount": 2}"#,
+    );
+    assert_eq!((sold.status, sold.text()), (201, "{\"total\":5.0}"));
+    let refused = post_json(&mut connection, "/items", r#"{"name": "tea", "price": "dear"}"#);
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert_eq!(
+        connection.get("/stream?lines=3&pause=0.01").text(),
+        "line 1\nline 2\nline 3\n"
+    );
+    let file = upload(&mut connection, "/upload", &vec![b'x'; 3_000_000]);
+    assert_eq!(file.text(), "{\"bytes\":3000000}");
+    assert_eq!(post_json(&mut connection, "/letters/ada", "").status, 202);
+    soon(
+        "the dependency is over, the letter written, a thread can tell",
+        || server.get("/blocking").text() == r#"{"journal":["sold tea","wrote to ada"]}"#,
+    );
+    assert_eq!(server.get("/fail").status, 500);
+    server.wait_for_log(&["LookupError: failed on purpose"]);
+    assert_eq!(server.get("/openapi.json").status, 200);
+    server.signal(nix::sys::signal::Signal::SIGTERM);
+    server.wait_for_end();
+    assert!(server.log().contains("the application ends"), "{}", server.log());
+}
+
+#[test]
+fn fastapi_is_at_home_on_asyncio() {
+    fastapi_is_at_home("asyncio");
+}
+
+#[test]
+fn fastapi_is_at_home_on_uvloop() {
+    fastapi_is_at_home("uvloop");
+}
+
+#[test]
+fn starlette_is_served() {
+    let Some(server) = example("starlette", "auto") else {
+        return;
+    };
+    let mut connection = server.connect();
+    assert_eq!(connection.get("/").text(), "Hello from Starlette\n");
+    let counted = connection.post("/count", vec![b'x'; 1_000_000]);
+    assert_eq!(counted.text(), "{\"bytes\":1000000}");
+    let source = std::fs::read(examples().join("starlette/app.py")).unwrap();
+    assert_eq!(connection.get("/source").body, source);
+    let port = server.port();
+    connection.send(format!(
+        "GET /below/where HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n"
+    ));
+    assert_eq!(
+        connection.response().text(),
+        format!("{{\"url\":\"http://127.0.0.1:{port}/below/where\",\"root_path\":\"/below\"}}")
+    );
+}
+
+#[test]
+fn quart_is_served() {
+    let Some(server) = example("quart", "auto") else {
+        return;
+    };
+    let mut connection = server.connect();
+    assert_eq!(connection.get("/").text(), "<h1>Hello from Quart</h1>");
+    assert_eq!(
+        post_json(&mut connection, "/sum", "[1, 2, 3]").text().trim(),
+        "{\"started\":true,\"sum\":6}"
+    );
+    assert_eq!(connection.get("/stream").text(), "line 1\nline 2\nline 3\n");
+}
+
+fn django_is_at_home(event_loop: &str) {
+    let Some(server) = guestbook(event_loop) else {
+        return;
+    };
+    let mut connection = server.connect();
+    let page = connection.get("/");
+    assert_eq!(page.status, 200, "{}", page.text());
+    assert!(page.text().contains("Guestbook"));
+    assert_eq!(connection.get("/slowly?pause=0.01").text(), "{\"entries\": 0}");
+    assert_eq!(connection.get("/ticks?lines=2").text(), "tick 1\ntick 2\n");
+    // What a synchronous generator yields, Django gathers first.
+    assert_eq!(connection.get("/stream?lines=2").text(), "line 1\nline 2\n");
+    let file = upload(&mut connection, "/upload", &vec![b'x'; 3_000_000]);
+    assert!(file.text().contains("\"bytes\": 3000000"), "{}", file.text());
+    assert_eq!(connection.get("/nowhere").status, 404);
+    assert_eq!(server.get("/fail").status, 500);
+    server.wait_for_log(&["LookupError: failed on purpose"]);
+}
+
+#[test]
+fn django_is_at_home_on_asyncio() {
+    django_is_at_home("asyncio");
+}
+
+#[test]
+fn django_is_at_home_on_uvloop() {
+    django_is_at_home("uvloop");
+}
+
+#[test]
+fn an_asynchronous_view_that_waits_holds_up_nobody() {
+    let Some(server) = guestbook("auto") else { return };
+    let mut slow = server.connect();
+    slow.send("GET /slowly?pause=600 HTTP/1.1\r\nHost: a\r\n\r\n");
+    for _ in 0..3 {
+        assert_eq!(server.get("/slowly").status, 200);
+    }
+    // Django cancels a view whose client leaves: the server need not wait for it at its end.
+    drop(slow);
+}
