@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{ExchangeId, Post, Reply, ReplyBody, ResponseHead};
+use crate::{ExchangeId, FilePart, Post, Reply, ReplyBody, ResponseHead};
 
 /// How much of the answer has been given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,15 @@ impl Conversation {
         if self.stage == Stage::Due {
             self.stage = Stage::Over;
             let body = ReplyBody::Full(body);
+            self.say(Reply::Response { head, body });
+        }
+    }
+
+    /// Answers, with a part of a file as all of the body.
+    pub fn respond_file(&mut self, head: ResponseHead, part: FilePart) {
+        if self.stage == Stage::Due {
+            self.stage = Stage::Over;
+            let body = ReplyBody::File { part, owner: None };
             self.say(Reply::Response { head, body });
         }
     }

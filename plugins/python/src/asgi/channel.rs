@@ -9,7 +9,7 @@ use bytes::Bytes;
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use uwrs_api::{Appetite, Body, Conversation, ExchangeId, Heard, Request, ResponseHead};
+use uwrs_api::{Appetite, Body, Conversation, ExchangeId, FilePart, Heard, Request, ResponseHead};
 
 use super::driver;
 use super::events::{self, Sent};
@@ -160,6 +160,23 @@ impl Channel {
         self.deliver(state, length, more)
     }
 
+    fn send_file(&self, part: FilePart) -> PyResult<Progress> {
+        let mut state = self.state();
+        match std::mem::replace(&mut state.answer, Answer::Over) {
+            Answer::Started(head) => state.outflow.conversation.respond_file(head, part),
+            Answer::Over => return Err(state.too_late()),
+            before => {
+                let what = match before {
+                    Answer::Silent => "http.response.pathsend came before http.response.start",
+                    _ => "http.response.pathsend came after http.response.body",
+                };
+                state.answer = before;
+                return Err(out_of_order(what));
+            }
+        }
+        self.deliver(state, 0, false)
+    }
+
     fn hint(&self, head: ResponseHead) -> PyResult<Progress> {
         let state = self.state();
         if !matches!(state.answer, Answer::Silent) {
@@ -224,6 +241,7 @@ impl Talk for Channel {
         match events::read(message)? {
             Sent::Start { head, trailers } => self.start(head, trailers),
             Sent::Body { data, more } => self.send_body(data, more),
+            Sent::Path(part) => self.send_file(part),
             Sent::EarlyHint(head) => self.hint(head),
         }
     }

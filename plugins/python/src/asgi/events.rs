@@ -1,12 +1,16 @@
 //! The events of ASGI's HTTP protocol, as dictionaries: those that the application gets, made; those that it sends, read.
 
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
-use uwrs_api::{Outbound, ResponseHead, is_field_value, is_token};
+use uwrs_api::{FilePart, Outbound, ResponseHead, is_field_value, is_token};
 
 use crate::wsgi::lend;
 
@@ -36,6 +40,8 @@ pub(super) enum Sent {
     },
     /// `http.response.body`
     Body { data: Bytes, more: bool },
+    /// `http.response.pathsend`
+    Path(FilePart),
     /// `http.response.early_hint`
     EarlyHint(ResponseHead),
 }
@@ -49,6 +55,7 @@ pub(super) fn read(message: &Bound<'_, PyAny>) -> PyResult<Sent> {
     match kind.to_str()? {
         "http.response.body" => read_body(message),
         "http.response.start" => read_start(message),
+        "http.response.pathsend" => read_path(message),
         "http.response.early_hint" => read_early_hint(message),
         other => Err(PyValueError::new_err(format!(
             "send: \"{other}\" is no event that can be sent here"
@@ -136,6 +143,36 @@ pub(super) fn to_bytes(body: &Bound<'_, PyAny>, what: &str) -> PyResult<Bytes> {
         .filter(|_| !body.is_instance_of::<pyo3::types::PyInt>() && !body.is_instance_of::<PyList>())
         .and_then(|copy| Some(Bytes::copy_from_slice(copy.cast::<PyBytes>().ok()?.as_bytes())))
         .ok_or_else(|| PyTypeError::new_err(format!("{what} must be bytes, not {}", kind_of(body))))
+}
+
+/// A file as the whole body (ASGI extension `http.response.pathsend`).
+fn read_path(message: &Bound<'_, PyDict>) -> PyResult<Sent> {
+    let py = message.py();
+    let Some(path) = message.get_item(intern!(py, "path"))? else {
+        return Err(PyKeyError::new_err("http.response.pathsend: \"path\" is missing"));
+    };
+    let Ok(path) = path.extract::<PathBuf>() else {
+        return Err(PyTypeError::new_err(format!(
+            "http.response.pathsend: \"path\" must be a str, not {}",
+            kind_of(&path)
+        )));
+    };
+    let opened = open_regular(&path);
+    let told = |error: io::Error| {
+        let reason = format!("http.response.pathsend: {}: {error}", path.display());
+        io::Error::new(error.kind(), reason)
+    };
+    Ok(Sent::Path(opened.map_err(told)?))
+}
+
+fn open_regular(path: &PathBuf) -> io::Result<FilePart> {
+    // Before it is opened: to open a pipe would wait for its writer.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    Ok(FilePart::new(file, 0, length))
 }
 
 /// 103 Early Hints, one `Link` each (ASGI extension `http.response.early_hint`).

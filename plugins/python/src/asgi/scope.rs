@@ -42,6 +42,7 @@ impl ScopeBuilder {
         asgi.set_item(intern!(py, "spec_version"), SPEC_VERSION)?;
         let extensions = PyDict::new(py);
         extensions.set_item("http.response.early_hint", PyDict::new(py))?;
+        extensions.set_item("http.response.pathsend", PyDict::new(py))?;
         let http = PyDict::new(py);
         http.set_item(intern!(py, "type"), intern!(py, "http"))?;
         for key in [
