@@ -115,7 +115,7 @@ fn over_uwsgi(server: &Running, kind: Kind, count: usize) {
 }
 
 /// Memory of a process in KiB, and how many descriptors it has.
-fn measure(pid: i32) -> (u64, usize) {
+pub(crate) fn measure(pid: i32) -> (u64, usize) {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let resident = status.split("VmRSS:").nth(1).unwrap();
     let resident = resident.split_whitespace().next().unwrap().parse().unwrap();
