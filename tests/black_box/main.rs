@@ -21,6 +21,7 @@ mod crash;
 mod crowd;
 mod deadlines;
 mod examples;
+mod fault;
 mod ferry;
 mod fifo;
 mod files;
