@@ -20,6 +20,8 @@ class Job:
     name: str
     port: int
     workers: int = 1
+    # Of each worker; bjoern and fastwsgi have one.
+    threads: int = 1
     keep_alive: bool = True
     # A path: speak the uwsgi protocol there, not HTTP on the port.
     uwsgi_socket: str = ""
@@ -28,7 +30,7 @@ class Job:
 def uwrs(job):
     where = ["--socket", job.uwsgi_socket] if job.uwsgi_socket else ["--http", f"127.0.0.1:{job.port}"]
     return [UWRS, *where, "--module", f"{job.module}:{job.name}", "--processes", str(job.workers), "--home", VENV,
-            "--disable-logging"]
+            "--disable-logging", *(["--threads", str(job.threads)] if job.threads > 1 else [])]
 
 
 def floor(job):
@@ -41,7 +43,8 @@ def uwsgi(job):
     kind = "--http11-socket" if job.keep_alive else "--http-socket"
     where = ["--socket", job.uwsgi_socket] if job.uwsgi_socket else [kind, f"127.0.0.1:{job.port}"]
     return [VENV / "bin/uwsgi", "--master", "--die-on-term", "--need-app", "--single-interpreter", "--disable-logging",
-            *where, "--module", job.module, "--callable", job.name, "--processes", str(job.workers), "--home", VENV]
+            *where, "--module", job.module, "--callable", job.name, "--processes", str(job.workers), "--home", VENV,
+            *(["--threads", str(job.threads)] if job.threads > 1 else [])]
 
 
 def bjoern(job):
@@ -54,12 +57,12 @@ def fastwsgi(job):
 
 def granian(job):
     return [VENV / "bin/granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(job.port), "--workers",
-            str(job.workers), "--blocking-threads", "1", "--no-ws", "--log-level", "error",
+            str(job.workers), "--blocking-threads", str(job.threads), "--no-ws", "--log-level", "error",
             f"{job.module}:{job.name}"]
 
 
 def gunicorn(job):
-    return [VENV / "bin/gunicorn", "--worker-class", "gthread", "--threads", "1", "--keep-alive", "30", "--workers",
+    return [VENV / "bin/gunicorn", "--worker-class", "gthread", "--threads", str(job.threads), "--keep-alive", "30", "--workers",
             str(job.workers), "--bind", f"127.0.0.1:{job.port}", "--log-level", "error", f"{job.module}:{job.name}"]
 
 

@@ -1,5 +1,8 @@
 """The applications without a framework."""
 
+import hashlib
+import time
+
 
 def hello(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "13")])
@@ -20,6 +23,22 @@ READ = ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "CONTENT_TYPE", "CONTENT_
 
 def echo(environ, start_response):
     body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def wait(environ, start_response):
+    """As one that waits for a database."""
+    time.sleep(0.01)
+    return hello(environ, start_response)
+
+
+def digest(environ, start_response):
+    total, sha = 0, hashlib.sha256()
+    while piece := environ["wsgi.input"].read(65536):
+        total += len(piece)
+        sha.update(piece)
+    body = f"{total} {sha.hexdigest()}".encode()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
 
