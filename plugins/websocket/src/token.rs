@@ -2,7 +2,7 @@
 
 /// May `byte` be part of a token?
 pub(crate) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    uwrs_api::is_token(byte)
 }
 
 /// Is it a token?

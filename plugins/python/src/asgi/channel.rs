@@ -133,21 +133,14 @@ impl Channel {
     }
 
     fn send_body(&self, data: Bytes, more: bool) -> PyResult<Progress> {
-        let length = data.len();
         let mut state = self.state();
         let next = match more {
             true => Answer::Streaming,
             false => Answer::Over,
         };
         match std::mem::replace(&mut state.answer, next) {
-            Answer::Started(head) if more => state.outflow.conversation.begin(head, data),
-            Answer::Started(head) => state.outflow.conversation.respond(head, data),
-            Answer::Streaming => {
-                state.outflow.conversation.push(data);
-                if !more {
-                    state.outflow.conversation.end();
-                }
-            }
+            Answer::Started(head) => state.outflow.answer(Some(head), data, more),
+            Answer::Streaming => state.outflow.answer(None, data, more),
             Answer::Silent => {
                 state.answer = Answer::Silent;
                 return Err(out_of_order("http.response.body came before http.response.start"));
@@ -157,7 +150,7 @@ impl Channel {
                 return Err(state.too_late());
             }
         }
-        self.deliver(state, length, more)
+        self.deliver(state, more)
     }
 
     fn send_file(&self, part: FilePart) -> PyResult<Progress> {
@@ -174,7 +167,7 @@ impl Channel {
                 return Err(out_of_order(what));
             }
         }
-        self.deliver(state, 0, false)
+        self.deliver(state, false)
     }
 
     fn hint(&self, head: ResponseHead) -> PyResult<Progress> {
@@ -185,12 +178,11 @@ impl Channel {
             ));
         }
         state.outflow.conversation.interim(head);
-        self.deliver(state, 0, true)
+        self.deliver(state, true)
     }
 
     /// Has what was left sent. `more`: something will follow, for which there has to be room.
-    fn deliver(&self, mut state: MutexGuard<'_, State>, length: usize, more: bool) -> PyResult<Progress> {
-        state.outflow.left(length);
+    fn deliver(&self, state: MutexGuard<'_, State>, more: bool) -> PyResult<Progress> {
         drop(state);
         if !more {
             driver::deliver(self.id);

@@ -1,7 +1,8 @@
 //! [`Outflow`]: what an application sends on its way to the client, and how much of it there may be.
 
+use bytes::Bytes;
 use pyo3::prelude::*;
-use uwrs_api::{Conversation, Delivered};
+use uwrs_api::{Conversation, Delivered, ResponseHead};
 
 use super::channel::gone;
 use super::driver;
@@ -25,6 +26,21 @@ impl Outflow {
             conversation,
             unsent: 0,
             waiting: Vec::new(),
+        }
+    }
+
+    /// Leaves a part of a response: with `head` its first, without `more` its last.
+    pub(super) fn answer(&mut self, head: Option<ResponseHead>, data: Bytes, more: bool) {
+        self.left(data.len());
+        match head {
+            Some(head) if more => self.conversation.begin(head, data),
+            Some(head) => self.conversation.respond(head, data),
+            None => {
+                self.conversation.push(data);
+                if !more {
+                    self.conversation.end();
+                }
+            }
         }
     }
 

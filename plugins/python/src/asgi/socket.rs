@@ -168,20 +168,13 @@ impl Socket {
 
     fn deny_with(&self, data: Bytes, more: bool) -> PyResult<Progress> {
         let mut state = self.state();
-        let length = data.len();
         let next = match more {
             true => Stage::Denying,
             false => Stage::Over,
         };
         match std::mem::replace(&mut state.stage, next) {
-            Stage::Denied(head) if more => state.outflow.conversation.begin(head, data),
-            Stage::Denied(head) => state.outflow.conversation.respond(head, data),
-            Stage::Denying => {
-                state.outflow.conversation.push(data);
-                if !more {
-                    state.outflow.conversation.end();
-                }
-            }
+            Stage::Denied(head) => state.outflow.answer(Some(head), data, more),
+            Stage::Denying => state.outflow.answer(None, data, more),
             stage => {
                 state.stage = stage;
                 return Err(state.misstep("websocket.http.response.body"));
@@ -190,7 +183,6 @@ impl Socket {
         if !more {
             state.end = Some(Arrival::Disconnect(1006, String::new()));
         }
-        state.outflow.left(length);
         drop(state);
         self.deliver()
     }
