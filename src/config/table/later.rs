@@ -37,7 +37,6 @@ pub(super) const OPTIONS: &[Definition] = &[
     text("http-subscription-server", Theme::Sockets),
     text("http-to", Theme::Sockets),
     text("http-to-https", Theme::Sockets),
-    flag("http-websockets", Theme::Sockets),
     text("https", Theme::Sockets),
     text("https-socket", Theme::Sockets).aliases(&["ssl-socket", "suwsgi-socket"]),
     text("scgi-socket", Theme::Sockets),

@@ -37,6 +37,11 @@ pub(super) const OPTIONS: &[Definition] = &[
         Theme::Sockets,
         "chunked bodies are decoded anyway",
     ),
+    flag(
+        "http-websockets",
+        Theme::Sockets,
+        "ASGI applications are offered WebSockets anyway",
+    ),
     text("http-processes", Theme::Sockets, NO_ROUTER).aliases(&["http-workers"]),
     text("http-events", Theme::Sockets, NO_ROUTER),
     flag("close-on-exec", Theme::Sockets, "no descriptor survives an exec"),
