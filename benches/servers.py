@@ -23,6 +23,7 @@ class Job:
     # Of each worker; bjoern and fastwsgi have one.
     threads: int = 1
     keep_alive: bool = True
+    interface: str = "wsgi"
     # A path: speak the uwsgi protocol there, not HTTP on the port.
     uwsgi_socket: str = ""
 
@@ -31,6 +32,11 @@ def uwrs(job):
     where = ["--socket", job.uwsgi_socket] if job.uwsgi_socket else ["--http", f"127.0.0.1:{job.port}"]
     return [UWRS, *where, "--module", f"{job.module}:{job.name}", "--processes", str(job.workers), "--home", VENV,
             "--disable-logging", *(["--threads", str(job.threads)] if job.threads > 1 else [])]
+
+
+def uwrs_asyncio(job):
+    """uwrs takes uvloop where it is installed: this is the other loop."""
+    return [*uwrs(job), "--loop", "asyncio"]
 
 
 def floor(job):
@@ -56,9 +62,9 @@ def fastwsgi(job):
 
 
 def granian(job):
-    return [VENV / "bin/granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(job.port), "--workers",
-            str(job.workers), "--blocking-threads", str(job.threads), "--no-ws", "--log-level", "error",
-            f"{job.module}:{job.name}"]
+    kind = ["--blocking-threads", str(job.threads)] if job.interface == "wsgi" else ["--loop", "uvloop"]
+    return [VENV / "bin/granian", "--interface", job.interface, "--host", "127.0.0.1", "--port", str(job.port), "--workers",
+            str(job.workers), *kind, "--no-ws", "--log-level", "error", f"{job.module}:{job.name}"]
 
 
 def gunicorn(job):
@@ -66,7 +72,21 @@ def gunicorn(job):
             str(job.workers), "--bind", f"127.0.0.1:{job.port}", "--log-level", "error", f"{job.module}:{job.name}"]
 
 
-SERVERS = {server.__name__: server for server in (uwrs, floor, uwsgi, bjoern, fastwsgi, granian, gunicorn)}
+def uvicorn(job):
+    return [VENV / "bin/uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "error",
+            "--host", "127.0.0.1", "--port", str(job.port), "--workers", str(job.workers), f"{job.module}:{job.name}"]
+
+
+def hypercorn(job):
+    return [VENV / "bin/hypercorn", "--worker-class", "uvloop", "--log-level", "error", "--bind", f"127.0.0.1:{job.port}",
+            "--workers", str(job.workers), f"{job.module}:{job.name}"]
+
+
+WSGI = (uwrs, floor, uwsgi, bjoern, fastwsgi, granian, gunicorn)
+ASGI = (uwrs, uwrs_asyncio, uvicorn, granian, hypercorn)
+SERVERS = {server.__name__: server for server in (*WSGI, *ASGI)}
+WSGI_NAMES = tuple(server.__name__ for server in WSGI)
+ASGI_NAMES = tuple(server.__name__ for server in ASGI)
 
 
 def missing(name):
