@@ -49,6 +49,19 @@ pub(super) fn number(text: &str, least: u64, most: u64) -> Result<Read<u64>, Str
     })
 }
 
+/// As [`number`], of what the table calls `unit`: who says another is told which it is.
+pub(super) fn quantity(text: &str, least: u64, most: u64, unit: &str) -> Result<Read<u64>, String> {
+    number(text, least, most).map_err(|reason| {
+        let plain = without_comment(text).0;
+        match unit {
+            "N" => reason,
+            "MB" if has_unit(plain) => format!("{reason}: it is in MB"),
+            unit if has_unit(plain) => format!("{reason}: it is in {}", unit.to_lowercase()),
+            _ => reason,
+        }
+    })
+}
+
 /// Yes, which is `usual`, no, which is 0, or a whole number.
 pub(super) fn amount(text: &str, usual: u64, most: u64) -> Result<Read<u64>, String> {
     let (plain, comment_cut) = without_comment(text);
@@ -64,18 +77,22 @@ pub(super) fn amount(text: &str, usual: u64, most: u64) -> Result<Read<u64>, Str
     })
 }
 
-fn not_a_number(text: &str) -> String {
+/// Is it a number with letters behind it, such as `64k`?
+fn has_unit(text: &str) -> bool {
     let digits = text
         .trim_end_matches(|letter: char| letter.is_ascii_alphabetic())
         .trim_end();
-    let has_unit = digits.len() < text.len() && digits.parse::<u64>().is_ok();
+    digits.len() < text.len() && digits.parse::<u64>().is_ok()
+}
+
+fn not_a_number(text: &str) -> String {
     let has_sign = text
         .strip_prefix('-')
         .is_some_and(|rest| rest.parse::<u64>().is_ok());
     if text.starts_with('$') && !text.starts_with("$(") {
         return format!("not a number: \"{text}\": a variable of the environment is $(NAME) here");
     }
-    if has_unit {
+    if has_unit(text) {
         return format!("not a number: \"{text}\": say it without a unit");
     }
     if has_sign {
@@ -206,6 +223,27 @@ mod tests {
         ] {
             let read = number(text, 1, 1000).map(|read| read.value);
             assert_eq!(read, expected.map_err(str::to_owned), "{text}");
+        }
+    }
+
+    #[test]
+    fn who_says_a_unit_is_told_which_it_is() {
+        for (text, unit, expected) in [
+            (
+                "64k",
+                "BYTES",
+                "not a number: \"64k\": say it without a unit: it is in bytes",
+            ),
+            (
+                "1G",
+                "MB",
+                "not a number: \"1G\": say it without a unit: it is in MB",
+            ),
+            ("4x", "N", "not a number: \"4x\": say it without a unit"),
+            ("many", "SECONDS", "not a number: \"many\""),
+        ] {
+            let refusal = quantity(text, 1, 1000, unit).err();
+            assert_eq!(refusal.as_deref(), Some(expected));
         }
     }
 

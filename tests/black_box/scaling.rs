@@ -94,7 +94,7 @@ fn a_server_that_nobody_uses_goes_to_sleep_and_answers_who_wakes_it() {
             assert_eq!(client.get("/").text(), "hello\n");
             server.settle(2);
         }
-        assert!(server.count_log("awake: someone asks, 2 workers come") >= 2);
+        assert!(server.count_log("awake: someone asks, so 2 workers will be there") >= 2);
         // It reloads in its sleep.
         soon("it sleeps", || server.workers().is_empty());
         server.write("app.py", "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'new']\n");

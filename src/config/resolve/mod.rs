@@ -105,14 +105,14 @@ impl<'a> Resolver<'a> {
     /// A number in the limits of its definition; `None` if it is wrong, or neither said nor given a default.
     fn number(&mut self, name: &str) -> Option<u64> {
         let definition = definition(name);
-        let Kind::Number { least, most, .. } = definition.kind else {
+        let Kind::Number { least, most, unit } = definition.kind else {
             unreachable!("{name} is defined as a number");
         };
         let Some(setting) = self.options.last(name) else {
             let read = value::number(definition.default, least, most);
             return read.ok().map(|read| read.value);
         };
-        self.read(setting, |text| value::number(text, least, most))
+        self.read(setting, |text| value::quantity(text, least, most, unit))
     }
 
     /// A number whose name alone is its default.

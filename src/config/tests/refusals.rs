@@ -12,7 +12,7 @@ fn what_is_wrong_is_told_with_its_place_and_the_way_out() {
         ("workers = 0", "uwsgi.ini:2: workers: must be at least 1, not 0"),
         (
             "buffer-size = 64k",
-            "uwsgi.ini:2: buffer-size: not a number: \"64k\": say it without a unit",
+            "uwsgi.ini:2: buffer-size: not a number: \"64k\": say it without a unit: it is in bytes",
         ),
         ("threads", "uwsgi.ini:2: threads: a number is needed"),
         (

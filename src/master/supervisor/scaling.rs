@@ -186,7 +186,7 @@ impl Supervisor {
         current.last_use = now;
         self.log(
             Level::Info,
-            format!("awake: someone asks, {} come", plural(count)),
+            format!("awake: someone asks, so {} will be there", plural(count)),
         );
         self.notify(Notice::Status(self.status()));
     }
