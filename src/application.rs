@@ -1,7 +1,7 @@
 //! From the configuration to the interpreter that runs the application: the one place that names a language.
 
 use uwrs_api::{LoadError, Runtime};
-use uwrs_python::{AppSpec, AppTarget, Interface, LifespanChoice, LoopChoice, Settings};
+use uwrs_python::{AppSpec, AppTarget, Interface, LifespanChoice, LoopChoice, Settings, WebSocketSettings};
 
 use crate::config::{ApplicationConfig, Config, InterfaceOption, LifespanOption, LoopOption};
 use crate::sys::{Pid, TRACEBACK_SIGNAL};
@@ -34,6 +34,12 @@ pub fn start_runtime(config: &Config, master: Option<Pid>) -> Result<Box<dyn Run
             LifespanOption::Auto => LifespanChoice::Auto,
             LifespanOption::On => LifespanChoice::On,
             LifespanOption::Off => LifespanChoice::Off,
+        },
+        websockets: WebSocketSettings {
+            message_bytes: application.websockets.message_bytes,
+            ping_interval: application.websockets.ping_interval,
+            ping_timeout: application.websockets.ping_timeout,
+            ..WebSocketSettings::default()
         },
         manage_script_name: application.manage_script_name,
         disable_file_wrapper: application.disable_file_wrapper,

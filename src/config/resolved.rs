@@ -131,6 +131,8 @@ pub struct ApplicationConfig {
     pub event_loop: LoopOption,
     /// `lifespan`
     pub lifespan: LifespanOption,
+    /// `websockets-…`
+    pub websockets: WebSocketLimits,
     /// `mount = /point=target`, in order.
     pub mounts: Vec<Mount>,
     /// `manage-script-name`
@@ -185,6 +187,17 @@ pub enum LifespanOption {
     On,
     /// None.
     Off,
+}
+
+/// What a WebSocket may bring, and how it is found out that one is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebSocketLimits {
+    /// Bytes of a message.
+    pub message_bytes: usize,
+    /// How long one may say nothing before it is asked; `None`: it is not.
+    pub ping_interval: Option<Duration>,
+    /// How long it may take to answer.
+    pub ping_timeout: Duration,
 }
 
 /// `mount = /point=target`

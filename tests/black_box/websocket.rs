@@ -149,6 +149,41 @@ fn a_reload_says_so_and_the_client_may_come_again() {
 }
 
 #[test]
+fn a_message_that_is_too_long_ends_it_compressed_or_not() {
+    let Some(home) = venv::frameworks() else { return };
+    let server = Server::new()
+        .app(APP)
+        .ini(&format!("{HTTP}websockets-max-size = 4"))
+        .start();
+    for words in [&["too_long"][..], &["too_long", "deflate"]] {
+        assert_eq!(seen(client(&home, server.port(), words)), "1009\n", "{words:?}");
+    }
+}
+
+#[test]
+fn who_does_not_answer_pings_is_given_up() {
+    let server = Server::new()
+        .app(APP)
+        .ini(&format!(
+            "{HTTP}websockets-ping-freq = 1\nwebsockets-pong-tolerance = 1"
+        ))
+        .start();
+    let mut connection = server.connect();
+    connection.send(
+        "GET /echo HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+    );
+    assert_eq!(connection.head().unwrap().status, 101);
+    let rest = connection.rest();
+    assert_eq!(rest[0], 0x89, "a ping first: {rest:?}");
+    let goodbye = [0x03, 0xf3];
+    assert!(
+        rest.windows(2).any(|code| code == goodbye),
+        "1011 at the end: {rest:?}"
+    );
+}
+
+#[test]
 fn a_stop_says_so() {
     let Some((mut server, home)) = server() else {
         return;

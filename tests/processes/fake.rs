@@ -18,7 +18,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use uwrs::config::{
     ApplicationConfig, Config, InterfaceOption, LifespanOption, Limits, ListenAddress, ListenerConfig,
-    LoggingConfig, LoopOption, Owner, Principal, ProcessConfig, ProtocolKind, SocketOptions,
+    LoggingConfig, LoopOption, Owner, Principal, ProcessConfig, ProtocolKind, SocketOptions, WebSocketLimits,
 };
 use uwrs::launch::{self, Invocation};
 use uwrs::program::Program;
@@ -172,6 +172,11 @@ fn defaults() -> Config {
             interface: InterfaceOption::Auto,
             event_loop: LoopOption::Auto,
             lifespan: LifespanOption::Auto,
+            websockets: WebSocketLimits {
+                message_bytes: 1 << 20,
+                ping_interval: None,
+                ping_timeout: second,
+            },
             chdir: None,
             chdir2: None,
             home: None,

@@ -34,6 +34,7 @@ use uwrs_api::{LoadError, Runtime};
 
 pub use crate::interface::Interface;
 use crate::runtime::PythonRuntime;
+pub use uwrs_websocket::Settings as WebSocketSettings;
 
 /// What the interpreter is started and the applications are loaded with.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +57,8 @@ pub struct Settings {
     pub event_loop: LoopChoice,
     /// Whether they are told that the server starts and ends (`lifespan`).
     pub lifespan: LifespanChoice,
+    /// What WebSockets may bring and how they are kept.
+    pub websockets: WebSocketSettings,
     /// Give PATH_INFO's mountpoint to SCRIPT_NAME (`manage-script-name`).
     pub manage_script_name: bool,
     /// Offer no `wsgi.file_wrapper` (`wsgi-disable-file-wrapper`).

@@ -7,7 +7,7 @@ use super::{Resolver, absolute};
 use crate::config::glob;
 use crate::config::host::FileKind;
 use crate::config::resolved::{
-    ApplicationConfig, EnvironmentChange, InterfaceOption, LifespanOption, LoopOption, Mount,
+    ApplicationConfig, EnvironmentChange, InterfaceOption, LifespanOption, LoopOption, Mount, WebSocketLimits,
 };
 use crate::config::said::{Origin, Setting};
 
@@ -65,6 +65,7 @@ impl<'a> Resolver<'a> {
             interface: interface?,
             event_loop: event_loop?,
             lifespan: lifespan?,
+            websockets: self.websockets()?,
             manage_script_name: self.flag("manage-script-name"),
             disable_file_wrapper: self.flag("wsgi-disable-file-wrapper"),
             lazy: self.flag("lazy-apps"),
@@ -78,6 +79,19 @@ impl<'a> Resolver<'a> {
             mounts,
             need_app,
             threads: threads?,
+        })
+    }
+
+    fn websockets(&mut self) -> Option<WebSocketLimits> {
+        let kibibytes = self.count("websockets-max-size");
+        let interval = self.number("websockets-ping-freq");
+        let timeout = self.number("websockets-pong-tolerance");
+        Some(WebSocketLimits {
+            message_bytes: kibibytes? * 1024,
+            ping_interval: Some(interval?)
+                .filter(|seconds| *seconds > 0)
+                .map(Duration::from_secs),
+            ping_timeout: Duration::from_secs(timeout?),
         })
     }
 

@@ -166,8 +166,8 @@ const WITH_VALUE: &str = "\
     webdav-add-prop webdav-add-prop-comp webdav-add-prop-href webdav-add-rtype-collection-prop \
     webdav-add-rtype-object-prop webdav-add-rtype-prop webdav-class-directory webdav-css webdav-div \
     webdav-javascript webdav-js webdav-lock-cache webdav-mount webdav-principal-base webdav-skip-prop \
-    websocket-max-size websocket-ping-freq websocket-pong-tolerance websockets-max-size \
-    websockets-ping-freq websockets-pong-tolerance weight whitelist worker-exec worker-exec2 \
+    \
+    weight whitelist worker-exec worker-exec2 \
     worker-log-encoder worker-log-req-encoder worker-logger worker-logger-req worker-mount wsgi-lite \
     xslt-content-type xslt-docroot xslt-ext xslt-stylesheet xslt-var zerg zerg-pool zerg-server zergpool \
     zeromq zeromq-socket zeus zmq zmq-socket";

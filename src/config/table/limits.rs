@@ -37,6 +37,33 @@ pub(super) const OPTIONS: &[Definition] = &[
     .short('v')
     .default("64"),
     option(
+        "websockets-max-size",
+        1,
+        4 << 20,
+        "KIB",
+        "the largest message that a WebSocket may bring, after decompression",
+    )
+    .aliases(&["websocket-max-size"])
+    .default("16384")
+    .unlike("1024"),
+    option(
+        "websockets-ping-freq",
+        0,
+        86_400,
+        "SECONDS",
+        "how often a WebSocket that says nothing is asked whether it is there; 0: never",
+    )
+    .aliases(&["websocket-ping-freq"])
+    .default("20")
+    .unlike("30"),
+    seconds(
+        "websockets-pong-tolerance",
+        "how long a WebSocket may take to answer that before it is given up",
+    )
+    .aliases(&["websocket-pong-tolerance"])
+    .default("20")
+    .unlike("3"),
+    option(
         "limit-post",
         0,
         u64::MAX,

@@ -75,6 +75,17 @@ async def stay(url):
         print(await socket.recv(), flush=True)
 
 
+async def too_long(url):
+    async with connect(url + "/echo", compression=sys.argv[3] if len(sys.argv) > 3 else None) as socket:
+        await socket.send("x" * 4096)
+        assert len(await socket.recv()) == 4096
+        try:
+            await socket.send("x" * 4097)
+            await socket.recv()
+        except ConnectionClosed as error:
+            print(error.rcvd.code)
+
+
 async def many(url):
     for _ in range(int(sys.argv[3])):
         async with connect(url + "/echo") as socket:

@@ -95,7 +95,7 @@ impl AsgiGateway {
             scopes: RefCell::new(ScopeBuilder::new(py).map_err(told)?),
             starter: Starter::new(py, &event_loop).map_err(told)?,
             event_loop: event_loop.unbind(),
-            websockets: Arc::default(),
+            websockets: Arc::new(settings.websockets.clone()),
             lifespans: RefCell::new(Some(lifespans)),
         })
     }
