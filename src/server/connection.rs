@@ -293,6 +293,28 @@ impl Connection {
         })
     }
 
+    /// The application takes too long for that exchange: its client need not wait. `None`: it does not.
+    pub(crate) fn time_out(&mut self, id: ExchangeId, services: &mut Services) -> Option<Verdict> {
+        match std::mem::replace(&mut self.phase, Phase::Reading) {
+            Phase::Handling { record } if record.id == id => {
+                self.phase = Phase::Handling { record };
+                let (head, body) = error_page(504, b"Gateway Timeout\n");
+                Some(self.deliver(Reply::Response { head, body }, services))
+            }
+            Phase::Answering {
+                record,
+                source: Source::Away,
+            } if record.id == id => {
+                self.cut(&record, services);
+                Some(self.advance(services))
+            }
+            phase => {
+                self.phase = phase;
+                None
+            }
+        }
+    }
+
     /// There is room for another request.
     pub(crate) fn let_go_on(&mut self, now: Instant) {
         self.is_held = false;
@@ -704,10 +726,11 @@ impl Connection {
 
 /// What a client gets where the gateway gave no answer.
 fn internal_error() -> (ResponseHead, ReplyBody) {
-    let mut head = ResponseHead::new(500);
+    error_page(500, b"Internal Server Error\n")
+}
+
+fn error_page(status: u16, text: &'static [u8]) -> (ResponseHead, ReplyBody) {
+    let mut head = ResponseHead::new(status);
     head.push(b"Content-Type", b"text/plain; charset=utf-8");
-    (
-        head,
-        ReplyBody::Full(Bytes::from_static(b"Internal Server Error\n")),
-    )
+    (head, ReplyBody::Full(Bytes::from_static(text)))
 }

@@ -6,6 +6,7 @@
 
 mod admission;
 mod crossing;
+mod overdue;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -231,6 +232,7 @@ impl EventLoop {
             .collect();
         self.deliver_mail();
         self.continue_ready();
+        self.tell_overdue();
         self.sweep();
         self.services.access_log.flush_if_due(self.services.clock.now());
         foreign
@@ -276,6 +278,7 @@ impl EventLoop {
             self.take_piece(pulled);
         }
         self.deliver_mail();
+        self.services.told.retain(|told| Some(*told) != exchange);
         self.services.dispatch.done();
         // Those that were held come before those that speak now.
         self.release_held();
@@ -407,7 +410,8 @@ impl EventLoop {
             _ => None,
         };
         let log = self.services.access_log.due();
-        let next = [sweep, admission, log].into_iter().flatten().min();
+        let overdue = self.next_overdue();
+        let next = [sweep, admission, log, overdue].into_iter().flatten().min();
         let next = next.map(|at| at.saturating_duration_since(now).max(Duration::from_millis(1)));
         [timeout, next].into_iter().flatten().min()
     }
@@ -492,12 +496,12 @@ impl EventLoop {
                 let verdict = entry.connection.deliver(reply, &mut self.services);
                 self.settle(slot, verdict);
             }
-            None => self.drop_reply(reply),
+            None => self.drop_reply(id, reply),
         }
     }
 
     /// Drops a reply whose client is gone.
-    fn drop_reply(&mut self, reply: Reply) {
+    fn drop_reply(&mut self, id: ExchangeId, reply: Reply) {
         let status = match &reply {
             Reply::Interim(_)
             | Reply::Piece(_)
@@ -513,7 +517,10 @@ impl EventLoop {
             // It was told when its client went.
             Reply::Rest(_) => None,
         };
-        if let Some(status) = status {
+        // One that was answered in the application's stead is counted already.
+        if let Some(status) = status
+            && !self.services.told.contains(&id)
+        {
             self.services.slot.end(status, 0);
         }
         let (Reply::Response { body, .. } | Reply::Rest(body)) = reply else {

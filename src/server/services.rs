@@ -45,6 +45,8 @@ pub struct Services {
     pub(crate) spare: Outbound,
     /// The last request that was answered, emptied: memory for the next.
     pub(crate) spare_request: Option<Arc<Request>>,
+    /// Exchanges that are over for their clients, while the application is still at work on them.
+    pub(super) told: Vec<ExchangeId>,
     /// The worker leaves.
     pub(crate) is_leaving: bool,
     serial: u64,
@@ -70,6 +72,7 @@ impl Services {
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
             spare: Outbound::default(),
             spare_request: None,
+            told: Vec::new(),
             is_leaving: false,
             serial: 0,
         }
@@ -162,6 +165,11 @@ impl Services {
     /// A thread has come back from it.
     pub(super) fn end_stint(&mut self, id: ExchangeId) {
         self.stints.end(id, &self.slot);
+    }
+
+    /// Stays in the application of exchanges that are not over for their clients, the oldest first.
+    pub(super) fn untold_stints(&self) -> impl Iterator<Item = &Stint> {
+        self.stints.iter().filter(|stint| !self.told.contains(&stint.id))
     }
 
     /// A request is done with: its memory is the next one's, if no one else has it still.

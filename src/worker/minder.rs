@@ -56,10 +56,14 @@ impl Shift {
         self.worker.event_loop.begin_wait(timeout)
     }
 
-    /// The loop is another's again: what came in the last wait is told to it.
+    /// The loop is another's: what came in the last wait is told to it. Where the minder has watched, and not all threads
+    /// are busy, that is one who stands by and whom nobody has called.
     fn hand_back(&mut self, pool: &Pool) {
         let has_work = self.worker.event_loop.has_work();
-        if has_work && let Some(called) = self.roster.call() {
+        let is_overdue = self.roster.is_overdue(self.worker.event_loop.now());
+        if (has_work || is_overdue)
+            && let Some(called) = self.roster.call()
+        {
             pool.call(called);
         } else if self.roster.is_polling() {
             // That thread waits without the minder; the mailbox must wake it.

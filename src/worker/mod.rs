@@ -45,7 +45,7 @@ pub fn run(seat: Seat, gateway: Box<dyn Gateway>, runtime: &dyn Runtime) -> Depa
     let siblings = siblings(&*gateway, seat.config.application.threads);
     // A client that may have to be told before its application returns, or that could go to another worker meanwhile,
     // needs a loop that can be taken from the application's thread.
-    let is_minded = seat.ferry.is_some();
+    let is_minded = seat.ferry.is_some() || seat.config.limits.harakiri.limit.is_some();
     let served = if siblings.is_empty() && !is_minded {
         serve_alone(seat, gateway, runtime)
     } else {

@@ -170,8 +170,8 @@ impl Roster {
     }
 
     /// Has no one asked the kernel for events for too long?
-    fn is_overdue(&self, now: Instant) -> bool {
-        !self.is_polling && now.saturating_duration_since(self.attended) >= OVERDUE
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        !self.is_polling && !self.is_minded() && now.saturating_duration_since(self.attended) >= OVERDUE
     }
 
     /// Is it time to ask the kernel for events, although there is work?

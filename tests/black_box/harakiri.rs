@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Connection, HTTP, Running, Server, process, soon};
+use crate::support::{Connection, HTTP, Running, Server, packet, process, soon};
 
 /// An application that gets stuck in several ways.
 const APP: &str = r#"
@@ -213,4 +213,65 @@ def application(environ, start_response):
     server.wait_for_log(&["app.py\", line 7 in application"]);
     server.wait_for_log(&["did not leave within 1 s and is killed"]);
     assert_ne!(server.get("/").text(), old);
+}
+
+#[test]
+fn the_client_of_a_stuck_request_hears_so_while_the_application_is_still_at_it() {
+    for lines in [
+        "harakiri = 1",
+        "harakiri = 1\nthreads = 3",
+        "harakiri = 1\nprocesses = 2",
+    ] {
+        for way in ["/python", "/c"] {
+            let server = server(&format!("{lines}\nharakiri-graceful-timeout = 1"));
+            let response = server.get(way);
+            assert_eq!(
+                (response.status, response.text()),
+                (504, "Gateway Timeout\n"),
+                "{way} with {lines}: {}",
+                server.log()
+            );
+            soon("the access log has it", || {
+                server.log().contains("(HTTP/1.1 504)")
+            });
+        }
+    }
+}
+
+#[test]
+fn a_web_server_in_front_hears_so_too() {
+    let server = Server::new()
+        .app(APP)
+        .ini("socket = app.sock\nmodule = app\nharakiri = 1")
+        .start();
+    let mut connection = server.connect_unix("app.sock");
+    connection.send(packet::request("GET", "/python", &[]));
+    assert_eq!(connection.response().status, 504);
+}
+
+#[test]
+fn an_answer_that_comes_after_all_reaches_nobody_and_the_connection_goes_on() {
+    let server = server("harakiri = 1\nthreads = 2\nharakiri-graceful-timeout = 60");
+    let mut connection = server.connect();
+    assert_eq!(connection.get("/sleep/2").status, 504);
+    for _ in 0..50 {
+        let response = connection.get("/");
+        assert_eq!(response.status, 200);
+        if response.says_close() {
+            connection = server.connect();
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn an_answer_that_is_stuck_amidst_its_pieces_is_cut() {
+    let server = server("harakiri = 1\nthreads = 2\nharakiri-graceful-timeout = 60");
+    let mut connection = server.connect();
+    connection.send("GET /pieces/3 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let began = Instant::now();
+    let rest = connection.rest_until_cut();
+    let text = String::from_utf8_lossy(&rest);
+    assert!(!text.contains("\r\n0\r\n"), "{text}");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
