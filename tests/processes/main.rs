@@ -689,16 +689,16 @@ fn each_process_has_the_descriptors_it_needs_and_no_others() {
         all.sort();
         all
     };
-    // The listener; the lifeline; both ends of the pipe that signals write to.
-    let expected = with(&["pipe", "pipe", "pipe", "socket"]);
+    // The listener, both ends of the ferry; the lifeline; both ends of the pipe that signals write to.
+    let expected = with(&["pipe", "pipe", "pipe", "socket", "socket", "socket"]);
     for pid in server.workers() {
         let what = format!("{expected:?} in place of {:?}", descriptors_of(pid));
         eventually(&what, || (descriptors_of(pid) == expected).then_some(()));
     }
-    // The listener, the channel; the lifeline.
+    // The listener, both ends of the ferry, the channel; the lifeline.
     assert_eq!(
         descriptors_of(server.molds()[0]),
-        with(&["pipe", "socket", "socket"])
+        with(&["pipe", "socket", "socket", "socket", "socket"])
     );
 }
 
