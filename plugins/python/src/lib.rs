@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 
 mod asgi;
+mod by_connection;
 mod failure;
 mod home;
 mod inheritance;

@@ -122,6 +122,7 @@ impl AsgiGateway {
         let facts = Facts {
             request: &request,
             connection: &exchange.connection,
+            slot: conversation.id().slot,
             root_path: place.script_name,
             path_info: place.path_info,
             state: app.state.as_ref(),

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use uwrs_api::{ConnectionInfo, Peer, Request, Version};
 
+use crate::by_connection::ByConnection;
 use crate::raw;
 
 /// The version of the specification of HTTP and WebSocket that is spoken.
@@ -17,6 +18,8 @@ const SPEC_VERSION: &str = "2.5";
 pub(super) struct Facts<'a> {
     pub(super) request: &'a Request,
     pub(super) connection: &'a Arc<ConnectionInfo>,
+    /// The connection's place in the worker's table.
+    pub(super) slot: u32,
     /// Where the application is mounted.
     pub(super) root_path: &'a [u8],
     /// The path below that.
@@ -32,7 +35,7 @@ pub(super) struct ScopeBuilder {
     asgi: Py<PyDict>,
     extensions: Py<PyDict>,
     names: FieldNames,
-    connections: Connections,
+    addresses: ByConnection<Addresses>,
 }
 
 impl ScopeBuilder {
@@ -66,7 +69,7 @@ impl ScopeBuilder {
             asgi: asgi.unbind(),
             extensions: extensions.unbind(),
             names: FieldNames::default(),
-            connections: Connections::new(),
+            addresses: ByConnection::default(),
         })
     }
 
@@ -139,7 +142,8 @@ impl ScopeBuilder {
     fn put_addresses(&mut self, scope: &Bound<'_, PyDict>, facts: &Facts<'_>) -> PyResult<()> {
         let py = scope.py();
         let request = facts.request;
-        let own = self.connections.get(py, facts.connection)?;
+        let make = || Addresses::new(py, facts.connection);
+        let own = self.addresses.get(facts.slot, facts.connection, make)?;
         let said_server = request.get(request.server_name);
         let server = match said_server.is_empty() {
             true => own.server.bind(py).clone(),
@@ -218,14 +222,12 @@ impl FieldNames {
 
 /// `server` and `client` of a connection.
 struct Addresses {
-    /// Kept alive so that its address names it as long as the tuples are here.
-    connection: Arc<ConnectionInfo>,
     server: Py<PyAny>,
     client: Py<PyAny>,
 }
 
 impl Addresses {
-    fn new(py: Python<'_>, connection: &Arc<ConnectionInfo>) -> PyResult<Self> {
+    fn new(py: Python<'_>, connection: &ConnectionInfo) -> PyResult<Self> {
         let port = number(connection.server_port.as_bytes());
         let client = match connection.peer {
             // A socket for both families shows IPv4 clients as ::ffff:192.0.2.1.
@@ -236,33 +238,11 @@ impl Addresses {
             Peer::Unix => py.None(),
         };
         Ok(Self {
-            connection: Arc::clone(connection),
             server: (&*connection.server_name, port)
                 .into_pyobject(py)?
                 .into_any()
                 .unbind(),
             client,
         })
-    }
-}
-
-/// The connections that spoke last.
-struct Connections(Vec<Option<Addresses>>);
-
-impl Connections {
-    const PLACES: usize = 256;
-
-    fn new() -> Self {
-        Self((0..Self::PLACES).map(|_| None).collect())
-    }
-
-    fn get(&mut self, py: Python<'_>, connection: &Arc<ConnectionInfo>) -> PyResult<&Addresses> {
-        // Addresses of allocations differ in the bits above the lowest ones.
-        let place = &mut self.0[(Arc::as_ptr(connection) as usize >> 6) % Self::PLACES];
-        let there = place
-            .take()
-            .filter(|there| Arc::ptr_eq(&there.connection, connection));
-        let there = there.map_or_else(|| Addresses::new(py, connection), Ok)?;
-        Ok(place.insert(there))
     }
 }

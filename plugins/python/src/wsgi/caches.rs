@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -114,8 +113,6 @@ impl Texts {
 
 /// What a connection says of itself, as native strings.
 pub(super) struct ConnectionTexts {
-    /// Kept alive so that its address names it as long as the strings are here.
-    connection: Arc<ConnectionInfo>,
     pub(super) server_name: Py<PyString>,
     /// `None`: to be told by the scheme.
     pub(super) server_port: Option<Py<PyString>>,
@@ -124,7 +121,7 @@ pub(super) struct ConnectionTexts {
 }
 
 impl ConnectionTexts {
-    fn new(py: Python<'_>, texts: &mut Texts, connection: &Arc<ConnectionInfo>) -> PyResult<Self> {
+    pub(super) fn new(py: Python<'_>, texts: &mut Texts, connection: &ConnectionInfo) -> PyResult<Self> {
         let (addr, port) = match connection.peer {
             // A socket for both families shows IPv4 clients as ::ffff:192.0.2.1.
             Peer::Inet(address) => (
@@ -144,7 +141,6 @@ impl ConnectionTexts {
             },
             remote_addr: texts.get(py, addr.as_bytes())?.unbind(),
             remote_port: raw::latin1(py, port.as_bytes())?.unbind(),
-            connection: Arc::clone(connection),
         })
     }
 }
@@ -154,35 +150,6 @@ fn never_empty(server_name: &[u8]) -> &[u8] {
     match server_name {
         b"" => b"localhost",
         name => name,
-    }
-}
-
-/// The connections that spoke last, each by its place in the worker's table: those are used again, lowest first, so that
-/// open connections rarely share one here.
-#[derive(Default)]
-pub(super) struct Connections {
-    places: Vec<Option<ConnectionTexts>>,
-}
-
-impl Connections {
-    const PLACES: usize = 1024;
-
-    pub(super) fn get(
-        &mut self,
-        py: Python<'_>,
-        texts: &mut Texts,
-        (slot, connection): (u32, &Arc<ConnectionInfo>),
-    ) -> PyResult<&ConnectionTexts> {
-        let index = slot as usize % Self::PLACES;
-        if index >= self.places.len() {
-            self.places.resize_with(index + 1, || None);
-        }
-        let place = &mut self.places[index];
-        let there = place
-            .take()
-            .filter(|there| Arc::ptr_eq(&there.connection, connection));
-        let there = there.map_or_else(|| ConnectionTexts::new(py, texts, connection), Ok)?;
-        Ok(place.insert(there))
     }
 }
 

@@ -7,12 +7,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use uwrs_api::{Body, BodyFraming, ConnectionInfo, Request, Version};
 
-use super::caches::{Connections, FieldKey, FieldNames, Texts};
+use super::caches::{ConnectionTexts, FieldKey, FieldNames, Texts};
 use super::current::CurrentExchange;
 use super::early_hints::EarlyHints;
 use super::file_wrapper::FileWrapper;
 use super::input;
 use super::template::{Key, Template};
+use crate::by_connection::ByConnection;
 use crate::{Settings, raw, uwsgi_module};
 
 /// What an environ is made from.
@@ -31,7 +32,7 @@ pub(super) struct EnvironBuilder {
     template: Template,
     names: FieldNames,
     texts: Texts,
-    connections: Connections,
+    connections: ByConnection<ConnectionTexts>,
 }
 
 impl EnvironBuilder {
@@ -44,7 +45,7 @@ impl EnvironBuilder {
             template,
             names: FieldNames::new(py),
             texts: Texts::new(),
-            connections: Connections::default(),
+            connections: ByConnection::default(),
         }
     }
 
@@ -100,7 +101,8 @@ impl EnvironBuilder {
 
     fn say_addresses(&mut self, py: Python<'_>, facts: &Facts<'_>) -> PyResult<()> {
         let (template, texts, request) = (&mut self.template, &mut self.texts, facts.request);
-        let own = self.connections.get(py, texts, (facts.slot, facts.connection))?;
+        let make = || ConnectionTexts::new(py, texts, facts.connection);
+        let own = self.connections.get(facts.slot, facts.connection, make)?;
         let is_https = is_https(facts);
         let scheme = match is_https {
             true => intern!(py, "https"),
