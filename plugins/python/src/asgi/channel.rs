@@ -120,7 +120,7 @@ impl Channel {
         driver::deliver(self.id);
     }
 
-    fn start(&self, head: ResponseHead, _trailers: bool) -> PyResult<Progress> {
+    fn start(&self, head: ResponseHead) -> PyResult<Progress> {
         let mut state = self.state();
         match state.answer {
             Answer::Silent => state.answer = Answer::Started(head),
@@ -150,7 +150,8 @@ impl Channel {
                 return Err(state.too_late());
             }
         }
-        self.deliver(state, more)
+        drop(state);
+        self.deliver(more)
     }
 
     fn send_file(&self, part: FilePart) -> PyResult<Progress> {
@@ -167,7 +168,8 @@ impl Channel {
                 return Err(out_of_order(what));
             }
         }
-        self.deliver(state, false)
+        drop(state);
+        self.deliver(false)
     }
 
     fn hint(&self, head: ResponseHead) -> PyResult<Progress> {
@@ -178,12 +180,12 @@ impl Channel {
             ));
         }
         state.outflow.conversation.interim(head);
-        self.deliver(state, true)
+        drop(state);
+        self.deliver(true)
     }
 
     /// Has what was left sent. `more`: something will follow, for which there has to be room.
-    fn deliver(&self, state: MutexGuard<'_, State>, more: bool) -> PyResult<Progress> {
-        drop(state);
+    fn deliver(&self, more: bool) -> PyResult<Progress> {
         if !more {
             driver::deliver(self.id);
             return Ok(Progress::Done);
@@ -231,7 +233,7 @@ impl Talk for Channel {
 
     fn send(&self, message: &Bound<'_, PyAny>) -> PyResult<Progress> {
         match events::read(message)? {
-            Sent::Start { head, trailers } => self.start(head, trailers),
+            Sent::Start(head) => self.start(head),
             Sent::Body { data, more } => self.send_body(data, more),
             Sent::Path(part) => self.send_file(part),
             Sent::EarlyHint(head) => self.hint(head),

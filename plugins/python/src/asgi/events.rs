@@ -33,11 +33,7 @@ pub(super) fn disconnect(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 /// What an application sends.
 pub(super) enum Sent {
     /// `http.response.start`
-    Start {
-        head: ResponseHead,
-        /// Trailers will follow the body.
-        trailers: bool,
-    },
+    Start(ResponseHead),
     /// `http.response.body`
     Body { data: Bytes, more: bool },
     /// `http.response.pathsend`
@@ -54,7 +50,7 @@ pub(super) fn read(message: &Bound<'_, PyAny>) -> PyResult<Sent> {
     let (kind, message) = kind_and_message(message)?;
     match kind.to_str()? {
         "http.response.body" => read_body(message),
-        "http.response.start" => read_start(message),
+        "http.response.start" => read_head(message).map(Sent::Start),
         "http.response.pathsend" => read_path(message),
         "http.response.early_hint" => read_early_hint(message),
         other => Err(PyValueError::new_err(format!(
@@ -81,12 +77,6 @@ pub(super) fn kind_and_message<'a, 'py>(
         .cast_into::<PyString>()
         .map_err(|_| PyTypeError::new_err("send: an event's \"type\" must be a str"))?;
     Ok((kind, message))
-}
-
-fn read_start(message: &Bound<'_, PyDict>) -> PyResult<Sent> {
-    let head = read_head(message)?;
-    let trailers = flag(message, intern!(message.py(), "trailers"))?;
-    Ok(Sent::Start { head, trailers })
 }
 
 /// Status and header fields of an event that begins a response.
