@@ -67,10 +67,10 @@ pub(crate) fn load(py: Python<'_>, settings: &Settings) -> Result<Vec<Applicatio
     for spec in &settings.apps {
         applications.extend(load_one(py, spec, settings.callable.as_deref())?);
     }
-    for application in &mut applications {
-        application.interface = settings
-            .interface
-            .unwrap_or_else(|| interface::detect(application.callable.bind(py)));
+    if let Some(said) = settings.interface {
+        for application in &mut applications {
+            application.interface = said;
+        }
     }
     Ok(applications)
 }
@@ -142,7 +142,7 @@ fn load_several(
             }
             Err(_) => Application {
                 mountpoint,
-                interface: Interface::Wsgi,
+                interface: interface::detect(&callable),
                 callable: accept(&callable, &target)?,
                 target,
                 took: started.elapsed(),
@@ -204,7 +204,7 @@ impl<'py> Source<'py> {
         let callable = accept(&found, &target)?;
         Ok(Application {
             mountpoint,
-            interface: Interface::Wsgi,
+            interface: interface::detect(&found),
             target,
             callable,
             took: started.elapsed(),
