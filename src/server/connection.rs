@@ -303,7 +303,7 @@ impl Connection {
             }
             Phase::Answering {
                 record,
-                source: Source::Away,
+                source: Source::Away | Source::Pushed,
             } if record.id == id => {
                 self.cut(&record, services);
                 Some(self.advance(services))

@@ -45,6 +45,9 @@ def application(environ, start_response):
     path = environ["PATH_INFO"]
     if path in WAYS:
         WAYS[path]()
+    if path == "/written":
+        start_response("200 OK", [("Content-Type", "text/plain")])(b"some of it")
+        time.sleep(3600)
     start_response("200 OK", [("Content-Type", "text/plain")])
     if path.startswith("/sleep/"):
         time.sleep(float(path[7:]))
@@ -262,6 +265,31 @@ fn an_answer_that_comes_after_all_reaches_nobody_and_the_connection_goes_on() {
         }
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+#[test]
+fn an_answer_that_is_stuck_after_a_write_is_cut() {
+    let server = server("harakiri = 1\nharakiri-graceful-timeout = 20");
+    let pid = process_of_a_request(&server);
+    let mut connection = server.connect();
+    connection.send("GET /written HTTP/1.1\r\nHost: a\r\n\r\n");
+    let rest = connection.rest_until_cut();
+    let text = String::from_utf8_lossy(&rest);
+    assert!(
+        text.contains("some of it") && !text.contains("\r\n0\r\n"),
+        "{text}"
+    );
+    assert!(
+        process::is_alive(pid),
+        "not by the worker's death: {}",
+        server.log()
+    );
+    process::signal(pid, Signal::SIGKILL);
+}
+
+/// The worker that answers now.
+fn process_of_a_request(server: &Running) -> i32 {
+    server.get("/").text().parse().unwrap()
 }
 
 #[test]
