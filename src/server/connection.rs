@@ -4,12 +4,14 @@
 //! kernel said is latched in [`Readiness`]; what to do next follows from [`Phase`], the protocol's state and
 //! what waits to be sent, so there is nothing to remember to wake.
 
+mod answering;
 mod crossing;
 mod deadline;
 mod forerun;
 mod reading;
 mod streamed;
 
+use answering::error_page;
 pub(crate) use deadline::Patience;
 
 use std::io::{self, ErrorKind};
@@ -17,8 +19,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use uwrs_api::{
-    Body, BodyLength, BodySource, Bytes, ConnectionInfo, Exchange, ExchangeId, FilePart, Outbound, Protocol,
-    ProtocolState, Pull, Refusal, Reply, ReplyBody, Request, Responder, ResponseHead,
+    Body, BodySource, ConnectionInfo, Exchange, ExchangeId, Outbound, Protocol, ProtocolState, Refusal,
+    Reply, Request, Responder,
 };
 
 use super::body::BodyCollector;
@@ -471,189 +473,6 @@ impl Connection {
         }
     }
 
-    /// The gateway said something.
-    fn answer(&mut self, reply: Reply, services: &mut Services) {
-        let (head, body) = match reply {
-            Reply::Interim(head) => {
-                self.protocol.reply_interim(&head, &mut self.outbound);
-                return;
-            }
-            Reply::Response { head, body } => (head, body),
-            Reply::Abort if matches!(self.phase, Phase::Handling { .. }) => {
-                services.slot.exception();
-                internal_error()
-            }
-            Reply::Piece(_) | Reply::End | Reply::Rest(_) | Reply::Break | Reply::Abort => {
-                return self.take_pushed(reply, services);
-            }
-            Reply::ReadOn | Reply::AskForRoom => return self.note_wish(&reply),
-            Reply::Switch(head) => return self.switch(&head, services),
-        };
-        let Some(record) = self.begin_answer(&head, &body, services.clock.date()) else {
-            return;
-        };
-        self.begin_body(record, body, services);
-    }
-
-    /// Sends the head of an answer, if one is due.
-    fn begin_answer(&mut self, head: &ResponseHead, body: &ReplyBody, date: &[u8]) -> Option<Record> {
-        if !matches!(self.phase, Phase::Handling { .. }) {
-            return None;
-        }
-        let Phase::Handling { mut record } = std::mem::replace(&mut self.phase, Phase::Reading) else {
-            return None;
-        };
-        record.answered(head);
-        let length = match body {
-            ReplyBody::Empty => BodyLength::Known(0),
-            ReplyBody::Full(bytes) => BodyLength::Known(bytes.len() as u64),
-            ReplyBody::File { part, .. } => BodyLength::Known(part.len()),
-            ReplyBody::Source { .. } | ReplyBody::Pushed(_) => BodyLength::Unknown,
-        };
-        self.protocol.reply_head(head, length, date, &mut self.outbound);
-        Some(record)
-    }
-
-    /// Sends what is at hand of a body.
-    fn begin_body(&mut self, mut record: Record, body: ReplyBody, services: &mut Services) {
-        match body {
-            ReplyBody::Empty => self.conclude(record, services),
-            ReplyBody::Full(bytes) => {
-                self.send(bytes, &mut record);
-                self.conclude(record, services);
-            }
-            ReplyBody::File { part, owner } => {
-                self.send_file(part, &mut record);
-                match owner {
-                    Some(owner) => {
-                        self.phase = Phase::Answering {
-                            record,
-                            source: Source::Here(owner),
-                        };
-                    }
-                    None => self.conclude(record, services),
-                }
-            }
-            ReplyBody::Source { first, rest } => {
-                self.send(first, &mut record);
-                self.phase = Phase::Answering {
-                    record,
-                    source: Source::Here(rest),
-                };
-            }
-            ReplyBody::Pushed(first) => self.send_pushed(first, record),
-        }
-    }
-
-    /// Asks for the next piece of an answer's body.
-    fn pull(&mut self, services: &mut Services) -> Step {
-        let phase = std::mem::replace(&mut self.phase, Phase::Reading);
-        let Phase::Answering {
-            record,
-            source: Source::Here(source),
-        } = phase
-        else {
-            self.phase = phase;
-            return Step::Stuck;
-        };
-        if !self.protocol.wants_reply_data() {
-            services.dispatch.discard(source);
-            self.conclude(record, services);
-            return Step::More;
-        }
-        match services.pull(&record, &self.info.peer, source) {
-            Some((piece, source)) => self.go_on(record, piece, Some(source), services),
-            None => {
-                self.phase = Phase::Answering {
-                    record,
-                    source: Source::Away,
-                };
-            }
-        }
-        Step::More
-    }
-
-    /// The next piece of an answer's body is here, and what gives the one after it.
-    fn go_on(
-        &mut self,
-        mut record: Record,
-        piece: Pull,
-        source: Option<Box<dyn BodySource>>,
-        services: &mut Services,
-    ) {
-        match (piece, source) {
-            (Pull::Data(bytes), Some(source)) => {
-                self.send(bytes, &mut record);
-                self.phase = Phase::Answering {
-                    record,
-                    source: Source::Here(source),
-                };
-            }
-            (Pull::File(part), Some(source)) => {
-                self.send_file(part, &mut record);
-                self.phase = Phase::Answering {
-                    record,
-                    source: Source::Here(source),
-                };
-            }
-            (Pull::End, source) => {
-                drop(source);
-                self.conclude(record, services);
-            }
-            (Pull::Failed | Pull::Data(_) | Pull::File(_), source) => {
-                services.slot.exception();
-                drop(source);
-                self.cut(&record, services);
-            }
-        }
-    }
-
-    /// The answer breaks off.
-    fn cut(&mut self, record: &Record, services: &mut Services) {
-        self.account(record, services);
-        // Where what is out would look whole, a reset tells the client that it is not.
-        let farewell = match self.protocol.is_end_hidden() {
-            true => Farewell::Reset,
-            false => Farewell::Prompt,
-        };
-        self.phase = Phase::Closing { farewell };
-    }
-
-    fn send(&mut self, bytes: Bytes, record: &mut Record) {
-        if bytes.is_empty() {
-            return;
-        }
-        record.body_bytes += bytes.len() as u64;
-        self.protocol.reply_data(bytes, &mut self.outbound);
-    }
-
-    fn send_file(&mut self, part: FilePart, record: &mut Record) {
-        record.body_bytes += part.len();
-        self.protocol.reply_file(part, &mut self.outbound);
-    }
-
-    /// The answer is complete.
-    fn conclude(&mut self, record: Record, services: &mut Services) {
-        if let Err(problem) = self.protocol.reply_end(&mut self.outbound) {
-            log::warn!(
-                "answer to \"{}\": {problem}",
-                record.request.target().escape_ascii()
-            );
-        }
-        self.account(&record, services);
-        services.recycle(record.request);
-        self.since = services.now();
-    }
-
-    fn account(&mut self, record: &Record, services: &mut Services) {
-        self.streamed = None;
-        self.served += 1;
-        services.slot.end(record.status, record.body_bytes);
-        services
-            .access_log
-            .record(record, &self.info.peer, services.clock.now(), &services.slot);
-    }
-
     /// The client is told what it did wrong, and the connection ends.
     fn refuse(&mut self, refusal: &Refusal, services: &mut Services) {
         log::debug!(
@@ -722,15 +541,4 @@ impl Connection {
     fn is_between(&self) -> bool {
         matches!(self.phase, Phase::Reading) && self.protocol.state() == ProtocolState::Idle
     }
-}
-
-/// What a client gets where the gateway gave no answer.
-fn internal_error() -> (ResponseHead, ReplyBody) {
-    error_page(500, b"Internal Server Error\n")
-}
-
-fn error_page(status: u16, text: &'static [u8]) -> (ResponseHead, ReplyBody) {
-    let mut head = ResponseHead::new(status);
-    head.push(b"Content-Type", b"text/plain; charset=utf-8");
-    (head, ReplyBody::Full(Bytes::from_static(text)))
 }
