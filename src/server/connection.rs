@@ -19,8 +19,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use uwrs_api::{
-    Body, BodySource, ConnectionInfo, Exchange, ExchangeId, Outbound, Protocol, ProtocolState, Refusal,
-    Reply, Request, Responder,
+    Body, BodyMode, BodySource, ConnectionInfo, Exchange, ExchangeId, Outbound, Protocol, ProtocolState,
+    Refusal, Reply, Request, Responder,
 };
 
 use super::body::BodyCollector;
@@ -454,11 +454,11 @@ impl Connection {
     }
 
     /// A request is complete: the gateway's turn. It may have answered when this returns.
-    fn handle(&mut self, request: Arc<Request>, body: Body, services: &mut Services) {
+    fn handle(&mut self, request: Arc<Request>, body: Body, mode: BodyMode, services: &mut Services) {
         let id = services.next_exchange(self.slot);
         let record = Record::new(id, request.clone(), services.now());
         self.phase = Phase::Handling { record };
-        self.streamed = Streamed::begin(id, &request, &body, services);
+        self.streamed = (mode == BodyMode::Streamed).then(|| Streamed::new(id, &body));
         let exchange = Exchange {
             request,
             body,

@@ -134,9 +134,10 @@ impl Connection {
 
     /// A head is complete.
     pub(super) fn begin(&mut self, request: Arc<Request>, services: &mut Services) {
+        let mode = services.dispatch.body_mode(&request);
         match request.framing {
-            BodyFraming::None | BodyFraming::Length(0) => self.handle(request, Body::Empty, services),
-            _ if services.dispatch.body_mode(&request) == BodyMode::Streamed => {
+            BodyFraming::None | BodyFraming::Length(0) => self.handle(request, Body::Empty, mode, services),
+            _ if mode == BodyMode::Streamed => {
                 let begun = Vec::new();
                 self.phase = Phase::Gathering { request, begun };
             }
@@ -184,7 +185,7 @@ impl Connection {
             return;
         };
         match body.finish() {
-            Ok(body) => self.handle(request, body, services),
+            Ok(body) => self.handle(request, body, BodyMode::Complete, services),
             Err(error) => {
                 log::error!("a request's body could not be read back: {error}");
                 self.refuse(

@@ -35,21 +35,18 @@ pub(super) struct Streamed {
 }
 
 impl Streamed {
-    /// For an exchange that begins, where the gateway streams.
-    pub(super) fn begin(id: ExchangeId, request: &Request, body: &Body, services: &Services) -> Option<Self> {
-        if services.dispatch.body_mode(request) != BodyMode::Streamed {
-            return None;
-        }
+    /// For an exchange that begins, of whose body `body` is here.
+    pub(super) fn new(id: ExchangeId, body: &Body) -> Self {
         let inflow = match body {
             Body::Begun(_) => Inflow::Open,
             _ => Inflow::Ended,
         };
-        Some(Self {
+        Self {
             id,
             inflow,
             asks_for_room: false,
             is_lost: false,
-        })
+        }
     }
 }
 
@@ -96,7 +93,7 @@ impl Connection {
     /// The protocol needs more of a body than has come: the gateway need not wait for it.
     pub(super) fn hand_over_begun(&mut self, services: &mut Services) {
         if let Some((request, begun)) = self.take_gathered() {
-            self.handle(request, Body::Begun(begun), services);
+            self.handle(request, Body::Begun(begun), BodyMode::Streamed, services);
         }
     }
 
@@ -120,7 +117,7 @@ impl Connection {
     /// A body that is streamed is complete.
     pub(super) fn end_stream_in(&mut self, services: &mut Services) {
         if let Some((request, begun)) = self.take_gathered() {
-            return self.handle(request, Body::Memory(begun), services);
+            return self.handle(request, Body::Memory(begun), BodyMode::Streamed, services);
         }
         if let Some(streamed) = &mut self.streamed {
             streamed.inflow = Inflow::Ended;
