@@ -4,7 +4,7 @@ use std::thread;
 
 use nix::sys::signal::Signal;
 
-use crate::soak::measure;
+use crate::soak::{measure, post};
 use crate::support::load::Load;
 use crate::support::{Connection, HTTP, Running, Server, soon};
 
@@ -159,12 +159,7 @@ fn work(server: &Running, kind: Kind, count: usize) {
         Kind::Echo => vec![b'x'; 20_000],
         _ => Vec::new(),
     };
-    let head = format!(
-        "POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
-        kind.target(),
-        body.len()
-    );
-    let request = [head.as_bytes(), &body].concat();
+    let request = post(kind.target(), &body);
     let mut connection = server.connect();
     for _ in 0..count {
         connection.send(&request);

@@ -58,11 +58,7 @@ fn all_kinds_of_reload_can_be_asked_for_and_lose_nothing() {
     ] {
         write(&server, "fifo", byte);
         server.wait_for_log(&[says]);
-        soon("all workers are new ones", || {
-            let new = server.workers();
-            new.len() == 2 && old.iter().all(|pid| !new.contains(pid))
-        });
-        old = server.settle(2);
+        old = server.settle_anew(&old);
         load.wait_for(20);
     }
     let report = load.finish();
@@ -70,11 +66,7 @@ fn all_kinds_of_reload_can_be_asked_for_and_lose_nothing() {
     for (byte, says) in [("R", "generation 5 serves"), ("W", "replacing the workers")] {
         write(&server, "fifo", byte);
         server.wait_for_log(&[says]);
-        soon("all workers are new ones", || {
-            let new = server.workers();
-            new.len() == 2 && old.iter().all(|pid| !new.contains(pid))
-        });
-        old = server.settle(2);
+        old = server.settle_anew(&old);
     }
 }
 

@@ -84,14 +84,15 @@ impl Kind {
     }
 }
 
+/// A request with a body.
+pub(crate) fn post(target: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
 fn over_http(server: &Running, kind: Kind, count: usize) {
-    let body = kind.body();
-    let head = format!(
-        "POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
-        kind.target(),
-        body.len()
-    );
-    let request = [head.as_bytes(), &body].concat();
+    let request = post(kind.target(), &kind.body());
     let mut connection = server.connect();
     for _ in 0..count {
         connection.send(&request);

@@ -120,11 +120,7 @@ fn a_touched_file_replaces_the_workers_one_by_one_with_the_same_code() {
     server.write("app.py", "def application(:\n");
     let load = Load::start(server.port(), 3, 3);
     server.write("workers", "");
-    soon("all workers are new ones", || {
-        let new = server.workers();
-        new.len() == 2 && old.iter().all(|pid| !new.contains(pid))
-    });
-    server.settle(2);
+    server.settle_anew(&old);
     load.wait_for(50);
     let report = load.finish();
     assert!(report.lost.is_empty(), "{:#?}\n{}", report.lost, server.log());
@@ -154,11 +150,7 @@ fn with_lazy_apps_new_workers_have_new_code_and_a_broken_one_replaces_nobody() {
 
     server.write("app.py", app("2"));
     server.write("workers", "again");
-    soon("all workers are new ones", || {
-        let new = server.workers();
-        new.len() == 2 && old.iter().all(|pid| !new.contains(pid))
-    });
-    server.settle(2);
+    server.settle_anew(&old);
     assert_eq!(server.get("/").text(), "2");
 }
 

@@ -17,7 +17,7 @@ use nix::sys::signal::Signal;
 use super::client::{Connection, Response};
 use super::directory::Directory;
 use super::process::{self, Process};
-use super::wait::{PATIENCE, eventually, within};
+use super::wait::{PATIENCE, eventually, soon, within};
 
 /// What to run. Its working directory holds `app.py` (the toolbox, unless told otherwise) and `uwsgi.ini`.
 pub(crate) struct Server {
@@ -333,6 +333,15 @@ impl Running {
     }
 
     /// Waits until there are a master, a mold and so many workers, each with its loop, and nothing else: no generation
+    /// The workers, once there are as many as of `old` and none of those is left.
+    pub(crate) fn settle_anew(&self, old: &[i32]) -> Vec<i32> {
+        soon("all workers are new ones", || {
+            let new = self.workers();
+            new.len() == old.len() && old.iter().all(|pid| !new.contains(pid))
+        });
+        self.settle(old.len())
+    }
+
     /// that leaves, no process between two forks. Gives the pids of the workers.
     pub(crate) fn settle(&self, workers: usize) -> Vec<i32> {
         eventually("a master, a mold and the workers", || {
