@@ -193,6 +193,26 @@ fn over_a_unix_socket_there_is_no_client_and_the_server_has_no_port() {
 }
 
 #[test]
+fn over_uwsgi_each_of_the_words_for_tls_makes_the_scheme_https() {
+    let server = Server::new()
+        .app(APP)
+        .ini("socket = %dapp.sock\nmodule = app")
+        .start();
+    for (name, value, scheme) in [
+        ("REQUEST_SCHEME", "https", "https"),
+        ("HTTPS", "on", "https"),
+        ("HTTPS", "1", "https"),
+        ("UWSGI_SCHEME", "https", "https"),
+        ("HTTPS", "off", "http"),
+        ("HTTP_X_FORWARDED_PROTO", "https", "http"),
+    ] {
+        let mut connection = server.connect_unix("app.sock");
+        connection.send(packet::request("GET", "/at", &[(name, value)]));
+        assert_says(&connection.response(), &[&format!("scheme='{scheme}'")]);
+    }
+}
+
+#[test]
 fn over_uwsgi_the_front_says_who_the_client_is_and_where_the_application_is_mounted() {
     let server = Server::new()
         .app(APP)

@@ -23,6 +23,7 @@ mod mounts;
 )]
 mod raw;
 mod runtime;
+mod scheme;
 mod target;
 mod uwsgi_module;
 mod wsgi;

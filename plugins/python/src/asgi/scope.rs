@@ -10,6 +10,7 @@ use uwrs_api::{ConnectionInfo, Peer, Request, Version};
 
 use crate::by_connection::ByConnection;
 use crate::raw;
+use crate::scheme::is_https;
 
 /// The version of the specification of HTTP and WebSocket that is spoken.
 const SPEC_VERSION: &str = "2.5";
@@ -89,7 +90,7 @@ impl ScopeBuilder {
             let method = raw::latin1(py, &request.method().to_ascii_uppercase())?;
             scope.set_item(intern!(py, "method"), method)?;
         }
-        if is_https(facts) {
+        if is_https(facts.request, facts.connection) {
             scope.set_item(intern!(py, "scheme"), intern!(py, "https"))?;
         }
         put_path(&scope, facts)?;
@@ -115,7 +116,7 @@ impl ScopeBuilder {
         let scope = self.http(py, facts)?;
         scope.set_item(intern!(py, "type"), intern!(py, "websocket"))?;
         scope.del_item(intern!(py, "method"))?;
-        let scheme = match is_https(facts) {
+        let scheme = match is_https(facts.request, facts.connection) {
             true => intern!(py, "wss"),
             false => intern!(py, "ws"),
         };
@@ -189,11 +190,6 @@ fn text<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
         true => raw::latin1(py, bytes),
         false => Ok(PyString::new(py, &String::from_utf8_lossy(bytes))),
     }
-}
-
-fn is_https(facts: &Facts<'_>) -> bool {
-    let request = facts.request;
-    facts.connection.tls || request.get(request.scheme) == b"https"
 }
 
 fn number(digits: &[u8]) -> Option<u16> {

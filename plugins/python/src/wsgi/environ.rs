@@ -14,6 +14,7 @@ use super::file_wrapper::FileWrapper;
 use super::input;
 use super::template::{Key, Template};
 use crate::by_connection::ByConnection;
+use crate::scheme::is_https;
 use crate::{Settings, raw, uwsgi_module};
 
 /// What an environ is made from.
@@ -103,7 +104,7 @@ impl EnvironBuilder {
         let (template, texts, request) = (&mut self.template, &mut self.texts, facts.request);
         let make = || ConnectionTexts::new(py, texts, facts.connection);
         let own = self.connections.get(facts.slot, facts.connection, make)?;
-        let is_https = is_https(facts);
+        let is_https = is_https(facts.request, facts.connection);
         let scheme = match is_https {
             true => intern!(py, "https"),
             false => intern!(py, "http"),
@@ -179,20 +180,6 @@ fn joined<'py>(
         _ => intern!(py, ", "),
     };
     before.add(mark)?.add(value)
-}
-
-/// Did the client use TLS? As far as a trusted front, or the listener itself, says so. `X-Forwarded-Proto` is a
-/// header that any client can send: a front that means it says so by `uwsgi_param`.
-fn is_https(facts: &Facts<'_>) -> bool {
-    let request = facts.request;
-    if facts.connection.tls || request.get(request.scheme) == b"https" {
-        return true;
-    }
-    if request.variables.is_empty() {
-        return false;
-    }
-    let says_on = |value: &[u8]| value == b"1" || value.eq_ignore_ascii_case(b"on");
-    request.variable(b"HTTPS").is_some_and(says_on) || request.variable(b"UWSGI_SCHEME") == Some(b"https")
 }
 
 fn put_body(environ: &Bound<'_, PyDict>, framing: BodyFraming, body: Body) -> PyResult<()> {
