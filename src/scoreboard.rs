@@ -17,7 +17,7 @@ use crate::sys::{self, Pid, SharedMemory};
 
 /// First word of the memory: "uwrsscor" and the layout's version in the lowest byte. A new program that is
 /// started over an old one's memory (USR2) must not misread it.
-const MAGIC: u64 = u64::from_be_bytes(*b"uwrsscor") ^ 2;
+const MAGIC: u64 = u64::from_be_bytes(*b"uwrsscor") ^ 3;
 
 /// Words of the header, and of a slot: whole cache lines, so that no two workers write to the same one.
 const HEADER_WORDS: usize = 16;
@@ -69,9 +69,11 @@ mod word {
     /// 1: all its threads are busy, and have been for a while.
     pub(super) const BURDENED: usize = 23;
     pub(super) const LINE: usize = 24;
+    /// Since when a task goes on that was to end; 0: none does.
+    pub(super) const OVERSTAYED: usize = LINE + super::LINE_BYTES / 8;
 }
 
-const _: () = assert!(word::LINE + LINE_BYTES / 8 <= SLOT_WORDS);
+const _: () = assert!(word::OVERSTAYED < SLOT_WORDS);
 
 /// What a worker is doing, apart from requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -283,6 +285,11 @@ impl Slot {
         self.words().set(word::BEAT, now);
     }
 
+    /// Since when the application goes on with something that it was told to give up; `None`: it has ended.
+    pub fn set_overstayed(&self, since: Option<u64>) {
+        self.words().set(word::OVERSTAYED, since.unwrap_or(0));
+    }
+
     /// No thread is in the application any more.
     pub fn rest(&self) {
         self.words().set(word::STINT, 0);
@@ -385,6 +392,8 @@ pub struct SlotSnapshot {
     pub beat: Option<u64>,
     /// The deadline that the application has set itself.
     pub deadline: Option<u64>,
+    /// Since when the application goes on with what it was told to give up.
+    pub overstayed: Option<u64>,
 }
 
 /// A request under way.
@@ -538,6 +547,7 @@ impl SlotWords<'_> {
             stint: (stint > 0).then_some(stint),
             deadline: Some(self.get(word::DEADLINE)).filter(|deadline| *deadline > 0),
             beat: Some(self.get(word::BEAT)).filter(|beat| *beat > 0),
+            overstayed: Some(self.get(word::OVERSTAYED)).filter(|since| *since > 0),
         }
     }
 }

@@ -195,6 +195,7 @@ mod tests {
             stint: None,
             beat: None,
             deadline: None,
+            overstayed: None,
         }
     }
 

@@ -68,7 +68,7 @@ impl Master<'_> {
             };
             let config = files.config.clone();
             let clock = sys::monotonic_milliseconds();
-            let holds = Hold::all(&seen.snapshot, config.limits.harakiri.limit, clock);
+            let holds = Hold::all(&seen.snapshot, &config.limits.harakiri, clock);
             for hold in holds {
                 self.look_at_hold(&seen, &hold, &config.limits.harakiri, now);
             }
@@ -129,6 +129,8 @@ enum Cause {
     Loop(u64),
     /// The application has set a deadline itself.
     Deadline(u64),
+    /// A task that was cancelled goes on since that moment.
+    Task(u64),
 }
 
 impl Hold {
@@ -142,14 +144,19 @@ impl Hold {
         }
     }
 
-    /// `now`: by the clock of the scoreboard. `limit`: `harakiri`.
-    fn all(snapshot: &SlotSnapshot, limit: Option<Duration>, now: u64) -> Vec<Self> {
-        let holds = limit.and_then(|limit| Self::of(snapshot, limit, now));
+    /// `now`: by the clock of the scoreboard.
+    fn all(snapshot: &SlotSnapshot, harakiri: &Harakiri, now: u64) -> Vec<Self> {
+        let holds = harakiri.limit.and_then(|limit| Self::of(snapshot, limit, now));
+        let task = snapshot.overstayed.map(|since| {
+            let age = Duration::from_millis(now.saturating_sub(since));
+            // It hears of it when it is next its turn.
+            Self::new(Cause::Task(since), age, harakiri.grace.max(EVERY))
+        });
         let deadline = snapshot.deadline.map(|deadline| {
             let rest = Duration::from_millis(deadline.saturating_sub(now));
             Self::new(Cause::Deadline(deadline), Duration::ZERO, rest)
         });
-        holds.into_iter().chain(deadline).collect()
+        [holds, task, deadline].into_iter().flatten().collect()
     }
 
     fn of(snapshot: &SlotSnapshot, limit: Duration, now: u64) -> Option<Self> {
@@ -181,6 +188,9 @@ impl Hold {
             Cause::Loop(_) => format!(
                 "its event loop has stood still for {age} (harakiri = {limit}){}",
                 while_serving("; the latest request is ")
+            ),
+            Cause::Task(_) => format!(
+                "the task of a request has gone on for {age} since it was cancelled (harakiri-graceful-timeout = {limit})"
             ),
             Cause::Deadline(_) => format!(
                 "the time is over that the application set itself (set_user_harakiri){}",
@@ -237,13 +247,20 @@ mod tests {
             stint,
             beat,
             deadline: None,
+            overstayed: None,
+        }
+    }
+
+    fn harakiri(seconds: Option<u64>) -> Harakiri {
+        Harakiri {
+            limit: seconds.map(Duration::from_secs),
+            ..Harakiri::default()
         }
     }
 
     /// What is said of it 40 seconds after the clock began.
     fn told(snapshot: &SlotSnapshot) -> Option<String> {
-        let limit = Some(Duration::from_secs(20));
-        let holds = Hold::all(snapshot, limit, 40_000);
+        let holds = Hold::all(snapshot, &harakiri(Some(20)), 40_000);
         let hold = holds.iter().find(|hold| hold.rest.is_zero())?;
         Some(hold.describe(snapshot.request.as_ref()))
     }
@@ -280,6 +297,21 @@ mod tests {
     }
 
     #[test]
+    fn a_task_that_goes_on_although_it_was_cancelled_holds_the_worker_after_a_while() {
+        let since = |moment: u64| SlotSnapshot {
+            overstayed: Some(moment),
+            ..snapshot(None, None, true)
+        };
+        assert_eq!(
+            told(&since(28_000)).as_deref(),
+            Some(
+                "the task of a request has gone on for 12 s since it was cancelled (harakiri-graceful-timeout = 10)"
+            )
+        );
+        assert_eq!(told(&since(31_000)), None);
+    }
+
+    #[test]
     fn a_deadline_that_the_application_set_holds_for_whatever_it_does() {
         let with = |deadline: u64, is_asked: bool| SlotSnapshot {
             deadline: Some(deadline),
@@ -294,7 +326,7 @@ mod tests {
             told(&with(39_000, true))
                 .is_some_and(|text| text.ends_with(", while serving \"GET /x\" from 127.0.0.1:5000"))
         );
-        let next = Hold::all(&with(40_250, true), None, 40_000);
+        let next = Hold::all(&with(40_250, true), &harakiri(None), 40_000);
         assert_eq!(
             next.first().map(|hold| hold.rest),
             Some(Duration::from_millis(250))

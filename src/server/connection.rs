@@ -299,6 +299,7 @@ impl Connection {
     pub(crate) fn time_out(&mut self, id: ExchangeId, services: &mut Services) -> Option<Verdict> {
         match std::mem::replace(&mut self.phase, Phase::Reading) {
             Phase::Handling { record } if record.id == id => {
+                self.note_overdue(&record, services);
                 self.phase = Phase::Handling { record };
                 let (head, body) = error_page(504, b"Gateway Timeout\n");
                 Some(self.deliver(Reply::Response { head, body }, services))
@@ -307,6 +308,7 @@ impl Connection {
                 record,
                 source: Source::Away | Source::Pushed,
             } if record.id == id => {
+                self.note_overdue(&record, services);
                 self.cut(&record, services);
                 Some(self.advance(services))
             }
@@ -327,6 +329,7 @@ impl Connection {
     /// The connection is over. An answer that was under way goes no further.
     pub(crate) fn abandon(mut self, services: &mut Services) {
         self.lose_client(services);
+        self.stray(services);
         let Phase::Answering { record, source } = self.phase else {
             return;
         };
@@ -336,6 +339,17 @@ impl Connection {
             .record(&record, &self.info.peer, services.clock.now(), &services.slot);
         if let Source::Here(source) = source {
             services.dispatch.discard(source);
+        }
+    }
+
+    /// The application goes on with an exchange without a client.
+    fn stray(&self, services: &mut Services) {
+        if services.limits.harakiri.limit.is_some()
+            && self.protocol.state() != ProtocolState::Switched
+            && let Phase::Handling { record } | Phase::Answering { record, .. } = &self.phase
+            && let Some(since) = self.touched()
+        {
+            services.strays.leave(record.id, record.request.clone(), since);
         }
     }
 
@@ -458,7 +472,7 @@ impl Connection {
         let id = services.next_exchange(self.slot);
         let record = Record::new(id, request.clone(), services.now());
         self.phase = Phase::Handling { record };
-        self.streamed = (mode == BodyMode::Streamed).then(|| Streamed::new(id, &body));
+        self.streamed = (mode == BodyMode::Streamed).then(|| Streamed::new(id, &body, services.now()));
         let exchange = Exchange {
             request,
             body,

@@ -234,6 +234,7 @@ impl EventLoop {
         self.continue_ready();
         self.tell_overdue();
         self.sweep();
+        self.give_up_overdue();
         self.services.access_log.flush_if_due(self.services.clock.now());
         foreign
     }
@@ -502,6 +503,8 @@ impl EventLoop {
 
     /// Drops a reply whose client is gone.
     fn drop_reply(&mut self, id: ExchangeId, reply: Reply) {
+        let is_told = self.services.told.contains(&id);
+        let is_given_up = reply.is_last() && self.end_stray(id);
         let status = match &reply {
             Reply::Interim(_)
             | Reply::Piece(_)
@@ -510,6 +513,7 @@ impl EventLoop {
             | Reply::ReadOn
             | Reply::AskForRoom => return,
             Reply::Response { head, .. } | Reply::Switch(head) => Some(head.status),
+            Reply::Abort if is_given_up => None,
             Reply::Abort => {
                 self.services.slot.exception();
                 Some(500)
@@ -519,7 +523,7 @@ impl EventLoop {
         };
         // One that was answered in the application's stead is counted already.
         if let Some(status) = status
-            && !self.services.told.contains(&id)
+            && !is_told
         {
             self.services.slot.end(status, 0);
         }

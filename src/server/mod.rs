@@ -16,6 +16,7 @@ mod occurrence;
 mod schedule;
 mod services;
 mod stints;
+mod strays;
 mod stream;
 
 pub(crate) use connection::Sending;

@@ -16,6 +16,7 @@ use super::dispatch::{Dispatch, Work};
 use super::exchange::Record;
 use super::mailbox::Mailbox;
 use super::stints::{self, Stint, Stints};
+use super::strays::Strays;
 
 /// Bytes read at once. One buffer for all connections: an idle one holds none.
 const READ_BYTES: usize = 64 * 1024;
@@ -39,6 +40,7 @@ pub struct Services {
     pub(crate) access_log: AccessLog,
     pub(crate) slot: Slot,
     pub(super) stints: Stints,
+    pub(super) strays: Strays,
     /// Filled by every read, emptied before the next.
     pub(crate) scratch: Box<[u8]>,
     /// Memory for the answer of whoever speaks: empty between two steps.
@@ -69,6 +71,7 @@ impl Services {
             access_log,
             slot,
             stints: Stints::default(),
+            strays: Strays::default(),
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
             spare: Outbound::default(),
             spare_request: None,

@@ -13,6 +13,7 @@
 mod answers;
 mod asgi;
 mod asgi_frameworks;
+mod asgi_harakiri;
 mod asgi_load;
 mod asgi_spec;
 mod boot;

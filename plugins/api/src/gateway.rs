@@ -27,6 +27,12 @@ pub enum Heard<'a> {
         /// Another one takes its place, so that the client may come again at once.
         has_successor: bool,
     },
+    /// It has kept its client waiting for too long: the client has been told so, and what is sent to it reaches nobody. The
+    /// application is to give up.
+    Overdue {
+        /// The log is to say what the application is doing.
+        is_shown: bool,
+    },
     /// The client says nothing more: it is gone, or has closed its side. Nothing more of the body comes. What is
     /// answered is sent as long as the kernel takes it.
     Gone,
@@ -52,7 +58,7 @@ pub trait Gateway: Send {
     fn handle(&self, exchange: Exchange);
 
     /// Something has happened to an exchange whose body is streamed, on the thread that [`Gateway::handle`] was called
-    /// on. Not called once the answer is complete.
+    /// on. Not called once the answer is complete, but for [`Heard::Overdue`].
     fn hear(&self, id: ExchangeId, heard: Heard<'_>) -> Appetite {
         let _ = (id, heard);
         Appetite::Hungry

@@ -184,3 +184,14 @@ pub enum Reply {
     /// There is no answer: a gateway dropped its [`Responder`](crate::Responder). The server sends a 500.
     Abort,
 }
+
+impl Reply {
+    /// Does nothing follow it?
+    pub fn is_last(&self) -> bool {
+        match self {
+            Self::Response { body, .. } => !matches!(body, ReplyBody::Pushed(_)),
+            Self::End | Self::Rest(_) | Self::Break | Self::Abort => true,
+            Self::Interim(_) | Self::Switch(_) | Self::Piece(_) | Self::ReadOn | Self::AskForRoom => false,
+        }
+    }
+}

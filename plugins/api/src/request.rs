@@ -106,6 +106,15 @@ impl Request {
         };
     }
 
+    /// `GET /path?query`, safe for a log.
+    pub fn line(&self) -> String {
+        format!(
+            "{} {}",
+            self.method().escape_ascii(),
+            self.target().escape_ascii()
+        )
+    }
+
     /// The bytes at a span of this request.
     pub fn get(&self, span: Span) -> &[u8] {
         self.text.get(span)

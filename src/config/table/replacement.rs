@@ -17,14 +17,16 @@ pub(super) const OPTIONS: &[Definition] = &[
         "harakiri",
         YEAR,
         "SECONDS",
-        "how long a request may keep the application busy; a worker with one that is stuck is replaced; 0 is no limit",
+        "how long a request may keep the application busy, or under ASGI its client waiting, before the client gets 504; \
+         a worker that is stuck with one is replaced; 0 is no limit",
     )
     .short('t'),
     number(
         "harakiri-graceful-timeout",
         YEAR,
         "SECONDS",
-        "how long a worker that was replaced for harakiri may take to finish what else it has",
+        "how long a worker that was replaced for harakiri may take to finish what else it has, and a task that was \
+         cancelled for it to end",
     )
     .default("10")
     .unlike("0"),

@@ -9,6 +9,7 @@ use crate::server::services::Services;
 impl Connection {
     /// The gateway said something.
     pub(super) fn answer(&mut self, reply: Reply, services: &mut Services) {
+        self.touch(services.clock.now());
         let (head, body) = match reply {
             Reply::Interim(head) => {
                 self.protocol.reply_interim(&head, &mut self.outbound);

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use uwrs_api::{ProtocolState, Refusal};
+use uwrs_api::{ExchangeId, ProtocolState, Refusal};
 
 use super::{Connection, Phase, Verdict};
+use crate::server::exchange::Record;
 use crate::server::services::Services;
 
 /// How long a refused client may go on sending before the connection is cut.
@@ -22,6 +23,8 @@ enum Expiry {
     Refuse(&'static str, &'static str),
     /// The gateway, which has the exchange already, hears that nothing more comes.
     Lose,
+    /// The application is the one who is waited for.
+    Overdue(ExchangeId),
 }
 
 /// What was found by a look at a wait.
@@ -33,8 +36,25 @@ pub(crate) enum Patience {
 }
 
 impl Connection {
-    /// The wait that it is in: how long it may last, and what follows. `None`: no one waits for the client.
-    fn deadline(&self, services: &Services, draining: bool) -> Option<(Duration, Expiry)> {
+    /// When the wait that it is in ends, and what follows. `None`: no one waits for the client, and the application
+    /// has all the time that it likes.
+    fn deadline(&self, services: &Services, draining: bool) -> Option<(Instant, Expiry)> {
+        if let Some((limit, expiry)) = self.wait(services, draining) {
+            return Some((self.since + limit, expiry));
+        }
+        match &self.phase {
+            Phase::Handling { record } | Phase::Answering { record, .. }
+                if self.protocol.state() != ProtocolState::Switched =>
+            {
+                let limit = services.limits.harakiri.limit?;
+                Some((self.touched()? + limit, Expiry::Overdue(record.id)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The wait for its client that it is in: how long it may last, and what follows.
+    fn wait(&self, services: &Services, draining: bool) -> Option<(Duration, Expiry)> {
         let limits = &services.limits;
         if self.is_held && self.outbound.is_empty() {
             return None;
@@ -72,14 +92,27 @@ impl Connection {
 
     /// Ends a wait that has lasted too long.
     pub(crate) fn expire(&mut self, services: &mut Services, draining: bool) -> Patience {
-        let Some((limit, expiry)) = self.deadline(services, draining) else {
+        let Some((end, expiry)) = self.deadline(services, draining) else {
             return Patience::Until(None);
         };
-        let end = self.since + limit;
         if services.now() < end {
             return Patience::Until(Some(end));
         }
         Patience::Over(self.end_wait(expiry, services))
+    }
+
+    /// The application is to give up an exchange that is streamed, and the log tells of it. Where it is not streamed a thread
+    /// is in the application, which the master tells of.
+    pub(super) fn note_overdue(&self, record: &Record, services: &mut Services) {
+        let Some(since) = self.touched() else { return };
+        log::error!(
+            "\"{}\" from {} has kept its client waiting for {} s (harakiri = {})",
+            record.request.line(),
+            self.info.peer,
+            services.now().saturating_duration_since(since).as_secs(),
+            services.limits.harakiri.limit.unwrap_or_default().as_secs()
+        );
+        services.strays.overstay(record.id, record.request.clone(), since);
     }
 
     fn end_wait(&mut self, expiry: Expiry, services: &mut Services) -> Verdict {
@@ -93,6 +126,10 @@ impl Connection {
             Expiry::Lose => {
                 self.lose_client(services);
                 self.advance(services)
+            }
+            Expiry::Overdue(id) => {
+                services.told.push(id);
+                self.time_out(id, services).unwrap_or(Verdict::Wait)
             }
             Expiry::Refuse(why, option) => {
                 self.refuse(&Refusal::new(408, why).limited_by(option), services);

@@ -1,6 +1,7 @@
 //! [`Streamed`]: an exchange whose body goes to the gateway as it comes, and whose answer the gateway pushes.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use uwrs_api::{
     Appetite, Body, BodyMode, Delivered, ExchangeId, Heard, ProtocolState, Pull, Reply, Request, ResponseHead,
@@ -30,13 +31,15 @@ pub(super) struct Streamed {
     id: ExchangeId,
     inflow: Inflow,
     asks_for_room: bool,
+    /// When the application last did something for its client, or last got something from it.
+    touched: Instant,
     /// The gateway has heard that the client says nothing more.
     is_lost: bool,
 }
 
 impl Streamed {
-    /// For an exchange that begins, of whose body `body` is here.
-    pub(super) fn new(id: ExchangeId, body: &Body) -> Self {
+    /// For an exchange that begins now, of whose body `body` is here.
+    pub(super) fn new(id: ExchangeId, body: &Body, now: Instant) -> Self {
         let inflow = match body {
             Body::Begun(_) => Inflow::Open,
             _ => Inflow::Ended,
@@ -45,6 +48,7 @@ impl Streamed {
             id,
             inflow,
             asks_for_room: false,
+            touched: now,
             is_lost: false,
         }
     }
@@ -62,6 +66,18 @@ impl Connection {
         streamed.is_some_and(|streamed| streamed.inflow == Inflow::Open) && self.outbound.len() < HIGH_WATER
     }
 
+    /// Since when the client has waited for the application, where its exchange is streamed.
+    pub(super) fn touched(&self) -> Option<Instant> {
+        self.streamed.as_ref().map(|streamed| streamed.touched)
+    }
+
+    /// The client need not have waited until `now`.
+    pub(super) fn touch(&mut self, now: Instant) {
+        if let Some(streamed) = &mut self.streamed {
+            streamed.touched = now;
+        }
+    }
+
     /// Tells the gateway what it waits to hear.
     pub(super) fn attend(&mut self, services: &mut Services) {
         let Some(streamed) = &mut self.streamed else {
@@ -69,6 +85,7 @@ impl Connection {
         };
         if streamed.asks_for_room && self.outbound.len() < HIGH_WATER {
             streamed.asks_for_room = false;
+            streamed.touched = services.clock.now();
             services.dispatch.hear(streamed.id, Heard::Room);
         }
         // While a body is read its end tells; what came before it is not to be lost.
@@ -86,6 +103,7 @@ impl Connection {
         };
         streamed.inflow = Inflow::Ended;
         if !std::mem::replace(&mut streamed.is_lost, true) {
+            streamed.touched = services.clock.now();
             services.dispatch.hear(streamed.id, Heard::Gone);
         }
     }
@@ -109,6 +127,7 @@ impl Connection {
         let Some(streamed) = &mut self.streamed else {
             return;
         };
+        streamed.touched = services.clock.now();
         if services.dispatch.hear(streamed.id, Heard::Body(part)) == Appetite::Full {
             streamed.inflow = Inflow::Shut;
         }
@@ -121,6 +140,7 @@ impl Connection {
         }
         if let Some(streamed) = &mut self.streamed {
             streamed.inflow = Inflow::Ended;
+            streamed.touched = services.clock.now();
             services.dispatch.hear(streamed.id, Heard::BodyEnd);
         }
     }

@@ -3,18 +3,26 @@
 
 use std::time::{Duration, Instant};
 
-use uwrs_api::ExchangeId;
+use uwrs_api::{ExchangeId, Heard};
 
 use super::EventLoop;
+
+/// Of so many requests that are overdue at once the log says what the application is doing: more of them most likely wait
+/// for the same.
+const SHOWN_AT_ONCE: usize = 5;
 
 impl EventLoop {
     /// When the next of the requests under way is due.
     pub(super) fn next_overdue(&self) -> Option<Instant> {
         let limit = self.services.limits.harakiri.limit?;
         let now = self.services.clock.shared();
-        let began = self.services.untold_stints().map(|stint| stint.began).next()?;
-        let left = (began + milliseconds(limit)).saturating_sub(now);
-        Some(self.services.now() + Duration::from_millis(left))
+        let began = self.services.untold_stints().map(|stint| stint.began).next();
+        let of_stints = began.map(|began| {
+            let left = (began + milliseconds(limit)).saturating_sub(now);
+            self.services.now() + Duration::from_millis(left)
+        });
+        let of_strays = self.services.strays.oldest_left().map(|since| since + limit);
+        of_stints.into_iter().chain(of_strays).min()
     }
 
     /// Tells the clients of those that are: 504, or the end of the connection where an answer is under way.
@@ -37,6 +45,48 @@ impl EventLoop {
                 self.settle(slot, verdict);
             }
         }
+        let now = self.services.now();
+        for (request, since) in self.services.strays.find_overdue(limit, now) {
+            log::error!(
+                "\"{}\", whose client is gone, has gone on for {} s (harakiri = {})",
+                request.line(),
+                now.saturating_duration_since(since).as_secs(),
+                limit.as_secs()
+            );
+        }
+    }
+
+    /// Tells the gateway of exchanges that are streamed and have taken too long. On the thread that the gateway belongs to.
+    pub(super) fn give_up_overdue(&mut self) {
+        if !self.services.strays.has_overdue() {
+            return;
+        }
+        let overdue = self.services.strays.give_up(self.services.now());
+        for (index, id) in overdue.into_iter().enumerate() {
+            let is_shown = index < SHOWN_AT_ONCE;
+            self.services.dispatch.hear(id, Heard::Overdue { is_shown });
+        }
+        self.show_overstayed();
+    }
+
+    /// The application is done with an exchange that is over for its client. `true`: it was told to give it up.
+    pub(super) fn end_stray(&mut self, id: ExchangeId) -> bool {
+        let was_given_up = self.services.strays.end(id);
+        if was_given_up {
+            self.services.told.retain(|told| *told != id);
+            self.show_overstayed();
+        }
+        was_given_up
+    }
+
+    /// Lets the scoreboard know since when the application has gone on with what it was told to give up.
+    fn show_overstayed(&self) {
+        let clock = &self.services.clock;
+        let since = self.services.strays.oldest_given_up().map(|at| {
+            let age = clock.now().saturating_duration_since(at);
+            clock.shared().saturating_sub(milliseconds(age))
+        });
+        self.services.slot.set_overstayed(since);
     }
 }
 

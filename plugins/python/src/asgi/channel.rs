@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -47,13 +48,23 @@ enum Answer {
     Over,
 }
 
+/// Who the answer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Client {
+    /// It waits for it.
+    There,
+    /// It says nothing more.
+    Gone,
+    /// It has waited for too long and was told so.
+    Told,
+}
+
 struct State {
     received: Vec<u8>,
     intake: Intake,
     /// The application has been given the last part of the body.
     has_had_all: bool,
-    /// The client says nothing more.
-    is_lost: bool,
+    client: Client,
     /// The server waits to be asked for more of the body.
     is_held: bool,
     answer: Answer,
@@ -65,9 +76,9 @@ struct State {
 impl State {
     /// What is raised after the end.
     fn too_late(&self) -> PyErr {
-        match self.is_lost {
-            true => gone(),
-            false => out_of_order("the response is complete"),
+        match self.client {
+            Client::There => out_of_order("the response is complete"),
+            Client::Gone | Client::Told => gone(),
         }
     }
 }
@@ -95,7 +106,7 @@ impl Channel {
                 received,
                 intake,
                 has_had_all: false,
-                is_lost: false,
+                client: Client::There,
                 // The client may wait to be asked (`Expect: 100-continue`).
                 is_held: intake == Intake::Open,
                 answer: Answer::Silent,
@@ -193,7 +204,7 @@ impl Channel {
         let delivered = outflow::deliver(self.id, |work| work(&mut self.state().outflow));
         if delivered.is_err() {
             let mut state = self.state();
-            state.is_lost = true;
+            state.client = Client::Gone;
             state.answer = Answer::Over;
         }
         delivered
@@ -205,11 +216,15 @@ impl Talk for Channel {
         self.id
     }
 
+    fn request(&self) -> &Request {
+        &self.request
+    }
+
     fn next_event<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let mut state = self.state();
         if matches!(state.answer, Answer::Over)
             || state.intake == Intake::Cut
-            || state.has_had_all && state.is_lost
+            || state.has_had_all && state.client != Client::There
         {
             drop(state);
             return events::disconnect(py).map(Some);
@@ -271,8 +286,12 @@ impl Talk for Channel {
             }
             Heard::Room => state.outflow.open(),
             Heard::Leaving { .. } => Vec::new(),
-            Heard::Gone => {
-                state.is_lost = true;
+            Heard::Gone | Heard::Overdue { .. } => {
+                state.client = Client::Gone;
+                if matches!(heard, Heard::Overdue { .. }) {
+                    state.client = Client::Told;
+                    state.answer = Answer::Over;
+                }
                 if state.intake == Intake::Open {
                     state.intake = Intake::Cut;
                 }
@@ -290,12 +309,13 @@ impl Talk for Channel {
         let mut state = self.state();
         let is_over = matches!(state.answer, Answer::Over);
         let is_silent = matches!(state.answer, Answer::Silent | Answer::Started(_));
-        let is_lost = state.is_lost;
+        let client = state.client;
+        let is_lost = client != Client::There;
         state.answer = Answer::Over;
         state.outflow.conversation.break_off();
         drop(state);
         match error {
-            Some(error) if is_lost && error.is_instance_of::<ClientDisconnected>(py) => {}
+            Some(error) if is_lost && is_expected(py, error) => {}
             Some(error) => {
                 let what = match is_silent {
                     true => "the application raised",
@@ -314,7 +334,7 @@ impl Talk for Channel {
                 log::error!("{}: {what}", wsgi::line(&self.request));
             }
         }
-        if !is_over {
+        if !is_over || client == Client::Told {
             driver::deliver(self.id);
         }
     }
@@ -322,6 +342,11 @@ impl Talk for Channel {
 
 fn out_of_order(what: &str) -> PyErr {
     PyRuntimeError::new_err(format!("send: {what}"))
+}
+
+/// Is that what an application is to end with when nobody waits for its answer?
+pub(super) fn is_expected(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<ClientDisconnected>(py) || error.is_instance_of::<CancelledError>(py)
 }
 
 /// What is raised where nobody gets what is sent (ASGI HTTP specification 2.4: an `OSError`).

@@ -6,6 +6,7 @@
 //! ([`awaitable`]).
 
 mod awaitable;
+mod cancellation;
 mod channel;
 mod driver;
 mod events;
@@ -200,10 +201,16 @@ impl Gateway for AsgiGateway {
     }
 
     fn hear(&self, id: ExchangeId, heard: Heard<'_>) -> Appetite {
-        match registry::talk(id) {
-            Some(talk) => raw::with_interpreter(|py| talk.hear(py, heard)),
-            None => Appetite::Hungry,
-        }
+        let Some(talk) = registry::talk(id) else {
+            return Appetite::Hungry;
+        };
+        raw::with_interpreter(|py| {
+            let appetite = talk.hear(py, heard);
+            if let Heard::Overdue { is_shown } = heard {
+                cancellation::cancel(py, &*talk, is_shown);
+            }
+            appetite
+        })
     }
 
     fn driver(&self) -> Option<Box<dyn Driver>> {

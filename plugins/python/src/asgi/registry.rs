@@ -44,6 +44,11 @@ pub(super) fn talk(id: ExchangeId) -> Option<Arc<dyn Talk>> {
     OPEN.with_borrow(|open| open.get(&id.serial).map(|open| Arc::clone(&open.talk)))
 }
 
+/// The task of the exchange `id`, while it is not done.
+pub(super) fn task(py: Python<'_>, id: ExchangeId) -> Option<Py<PyAny>> {
+    OPEN.with_borrow(|open| Some(open.get(&id.serial)?.task.as_ref()?.clone_ref(py)))
+}
+
 /// All exchanges that are under way.
 pub(super) fn all() -> Vec<Arc<dyn Talk>> {
     OPEN.with_borrow(|open| open.values().map(|open| Arc::clone(&open.talk)).collect())

@@ -12,7 +12,7 @@ use pyo3::types::PyDict;
 use uwrs_api::{Appetite, Conversation, ExchangeId, Heard, Inbound, Outbound, Request, ResponseHead};
 use uwrs_websocket::{CloseCode, Event, Handshake, MessageKind, State as Connection, WebSocket};
 
-use super::channel::{ClientDisconnected, gone};
+use super::channel::{gone, is_expected};
 use super::outflow::{self, Outflow};
 use super::talk::{Progress, Talk, wake};
 use super::websocket_events::{self as events, Arrival, Sent};
@@ -307,6 +307,10 @@ impl Talk for Socket {
         self.id
     }
 
+    fn request(&self) -> &Request {
+        &self.request
+    }
+
     fn next_event<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let mut state = self.state();
         let Some(arrival) = state.arrived.pop_front() else {
@@ -387,7 +391,7 @@ impl Talk for Socket {
                     state.settle();
                 }
             }
-            Heard::Gone => {
+            Heard::Gone | Heard::Overdue { .. } => {
                 if !state.is_over() {
                     state.lose(1006);
                 }
@@ -435,7 +439,7 @@ impl Talk for Socket {
         };
         drop(state);
         match (error, what) {
-            (Some(error), _) if is_over && error.is_instance_of::<ClientDisconnected>(py) => {}
+            (Some(error), _) if is_over && is_expected(py, error) => {}
             (Some(error), Some(what)) => wsgi::log_failure(py, &self.request, what, error),
             (None, Some(what)) => log::error!("{}: {what}", wsgi::line(&self.request)),
             (_, None) => {}

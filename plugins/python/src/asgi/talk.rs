@@ -3,7 +3,7 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use uwrs_api::{Appetite, ExchangeId, Heard};
+use uwrs_api::{Appetite, ExchangeId, Heard, Request};
 
 /// What has become of an event that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,9 @@ pub(super) enum Progress {
 pub(super) trait Talk: Send + Sync {
     /// Which exchange it is.
     fn id(&self) -> ExchangeId;
+
+    /// What was asked.
+    fn request(&self) -> &Request;
 
     /// The next event for the application; `None`: it has to wait.
     fn next_event<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>>;

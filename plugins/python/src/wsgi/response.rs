@@ -207,9 +207,5 @@ pub(crate) fn log_failure(py: Python<'_>, request: &Request, what: &str, error: 
 
 /// `GET /path?query`, safe for a log.
 pub(crate) fn line(request: &Request) -> String {
-    format!(
-        "{} {}",
-        request.method().escape_ascii(),
-        request.target().escape_ascii()
-    )
+    request.line()
 }
