@@ -18,8 +18,15 @@ class Result:
     cpu: float  # µs per request, of the server
     rate: float  # requests per second
     p99: float  # milliseconds
-    wrk: float  # share of one processor that wrk used: near 1, it is wrk that limits the rate
+    busy: float  # share of one processor that the load's program used: near 1, it is what limits the rate
+    waited: float  # context switches per request, of the server, because it waited
+    ousted: float  # the same because others were to have the processor
     front: float = 0  # µs per request, of nginx in front
+
+    @property
+    def switches(self):
+        """All context switches per request."""
+        return self.waited + self.ousted
 
 
 def median(results):
@@ -66,9 +73,10 @@ def latency(report):
 def measure(session, port, seconds, connections=64, close=False, body=b"", front=None):
     """Warms up, then measures one round."""
     wrk(port, 1, connections, close, body)
-    before, before_front = session.cpu(), front.cpu() if front else 0
+    before, before_front, switched = session.cpu(), front.cpu() if front else 0, session.switches()
     report, used = wrk(port, seconds, connections, close, body)
     spent, spent_front = session.cpu() - before, (front.cpu() if front else 0) - before_front
+    switches = session.switches()
     requests, took = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m)", report).group(1, 2)
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", report)
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", report)
@@ -78,4 +86,4 @@ def measure(session, port, seconds, connections=64, close=False, body=b"", front
         print(f"    wrk complains: {trouble.group(0)}")
     count = int(requests)
     return Result(cpu=spent / count, rate=count / float(took), p99=latency(report),
-                  wrk=used / float(took), front=spent_front / count)
+                  busy=used / float(took), **switches.since(switched, count), front=spent_front / count)

@@ -5,10 +5,23 @@ import signal
 import socket
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 TICK = 1_000_000 / os.sysconf("SC_CLK_TCK")
 APPS = Path(__file__).resolve().parent / "apps"
+
+
+@dataclass(frozen=True)
+class Switches:
+    """Context switches."""
+
+    waited: int
+    ousted: int
+
+    def since(self, before, requests):
+        """Both, for each of the requests that came since `before`."""
+        return {"waited": (self.waited - before.waited) / requests, "ousted": (self.ousted - before.ousted) / requests}
 
 
 class Session:
@@ -51,6 +64,22 @@ class Session:
         """Microseconds of processor that the session has used, those of its reaped children too."""
         # utime, stime, cutime, cstime: the last two count children that were waited for, which are no longer listed.
         return sum(int(field) for _, fields in self.members() for field in fields[11:15]) * TICK
+
+    def switches(self):
+        """How often the threads of the session have left the processor: because they waited, and because others were to
+        have it. Those of threads that have ended are not known."""
+        waited = ousted = 0
+        for pid, _ in self.members():
+            for status in Path(f"/proc/{pid}/task").glob("*/status"):
+                try:
+                    lines = status.read_text().splitlines()
+                except OSError:
+                    continue
+                counts = {name: int(count) for name, _, count in (line.partition(":") for line in lines)
+                          if name.endswith("_ctxt_switches")}
+                waited += counts["voluntary_ctxt_switches"]
+                ousted += counts["nonvoluntary_ctxt_switches"]
+        return Switches(waited, ousted)
 
     def cpu_share(self, seconds):
         """The share of one processor that the session uses in the next `seconds`."""

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -10,6 +10,7 @@ ROOT = HERE.parent
 VENV = Path(os.environ.get("BENCH_VENV", HERE / "venv"))
 UWRS = Path(os.environ.get("BENCH_UWRS", ROOT / "target/release/uwrs"))
 FLOOR = Path(os.environ.get("BENCH_FLOOR", ROOT / "target/release/examples/floor"))
+ECHOES = Path(os.environ.get("BENCH_ECHOES", ROOT / "target/release/examples/echoes"))
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class Job:
     threads: int = 1
     keep_alive: bool = True
     interface: str = "wsgi"
+    # Of ASGI: uvloop or asyncio.
+    loop: str = "uvloop"
+    websocket: bool = False
     # A path: speak the uwsgi protocol there, not HTTP on the port.
     uwsgi_socket: str = ""
 
@@ -31,12 +35,8 @@ class Job:
 def uwrs(job):
     where = ["--socket", job.uwsgi_socket] if job.uwsgi_socket else ["--http", f"127.0.0.1:{job.port}"]
     return [UWRS, *where, "--module", f"{job.module}:{job.name}", "--processes", str(job.workers), "--home", VENV,
-            "--disable-logging", *(["--threads", str(job.threads)] if job.threads > 1 else [])]
-
-
-def uwrs_asyncio(job):
-    """uwrs takes uvloop where it is installed: this is the other loop."""
-    return [*uwrs(job), "--loop", "asyncio"]
+            "--disable-logging", *(["--threads", str(job.threads)] if job.threads > 1 else []),
+            *(["--loop", job.loop] if job.interface == "asgi" else [])]
 
 
 def floor(job):
@@ -62,31 +62,44 @@ def fastwsgi(job):
 
 
 def granian(job):
-    kind = ["--blocking-threads", str(job.threads)] if job.interface == "wsgi" else ["--loop", "uvloop"]
+    kind = ["--blocking-threads", str(job.threads)] if job.interface == "wsgi" else ["--loop", job.loop]
     return [VENV / "bin/granian", "--interface", job.interface, "--host", "127.0.0.1", "--port", str(job.port), "--workers",
-            str(job.workers), *kind, "--no-ws", "--log-level", "error", f"{job.module}:{job.name}"]
+            str(job.workers), *kind, "--ws" if job.websocket else "--no-ws", "--log-level", "error",
+            f"{job.module}:{job.name}"]
 
 
 def gunicorn(job):
-    return [VENV / "bin/gunicorn", "--worker-class", "gthread", "--threads", str(job.threads), "--keep-alive", "30", "--workers",
-            str(job.workers), "--bind", f"127.0.0.1:{job.port}", "--log-level", "error", f"{job.module}:{job.name}"]
+    # Its asgi worker takes 1,000 connections if it is not told otherwise.
+    kind = (["gthread", "--threads", str(job.threads)] if job.interface == "wsgi"
+            else ["asgi", "--asgi-loop", job.loop, "--worker-connections", "10000"])
+    return [VENV / "bin/gunicorn", "--worker-class", *kind, "--keep-alive", "30", "--workers", str(job.workers),
+            "--bind", f"127.0.0.1:{job.port}", "--log-level", "error", f"{job.module}:{job.name}"]
 
 
 def uvicorn(job):
-    return [VENV / "bin/uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "error",
+    return [VENV / "bin/uvicorn", "--loop", job.loop, "--http", "httptools", "--no-access-log", "--log-level", "error",
             "--host", "127.0.0.1", "--port", str(job.port), "--workers", str(job.workers), f"{job.module}:{job.name}"]
 
 
 def hypercorn(job):
-    return [VENV / "bin/hypercorn", "--worker-class", "uvloop", "--log-level", "error", "--bind", f"127.0.0.1:{job.port}",
+    return [VENV / "bin/hypercorn", "--worker-class", job.loop, "--log-level", "error", "--bind", f"127.0.0.1:{job.port}",
             "--workers", str(job.workers), f"{job.module}:{job.name}"]
 
 
 WSGI = (uwrs, floor, uwsgi, bjoern, fastwsgi, granian, gunicorn)
-ASGI = (uwrs, uwrs_asyncio, uvicorn, granian, hypercorn)
-SERVERS = {server.__name__: server for server in (*WSGI, *ASGI)}
+ASGI = (uwrs, uvicorn, granian, hypercorn, gunicorn)
+ASYNCIO = "_asyncio"
 WSGI_NAMES = tuple(server.__name__ for server in WSGI)
-ASGI_NAMES = tuple(server.__name__ for server in ASGI)
+# Each on uvloop and, by another name, on asyncio's own loop.
+ASGI_NAMES = tuple(server.__name__ + loop for server in ASGI for loop in ("", ASYNCIO))
+
+
+def on_asyncio(server):
+    return lambda job: server(replace(job, loop="asyncio"))
+
+
+SERVERS = {server.__name__: server for server in (*WSGI, *ASGI)}
+SERVERS |= {server.__name__ + ASYNCIO: on_asyncio(server) for server in ASGI}
 
 
 def missing(name):
@@ -101,5 +114,5 @@ def missing(name):
 
 if __name__ == "__main__":
     for name in SERVERS:
-        print(f"{name:10} {missing(name) or 'ready'}")
+        print(f"{name:17} {missing(name) or 'ready'}")
     sys.exit(any(missing(name) for name in SERVERS))

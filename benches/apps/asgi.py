@@ -33,3 +33,18 @@ async def stream(scope, receive, send):
     for _ in range(100):
         await send({"type": "http.response.body", "body": PIECE, "more_body": True})
     await send({"type": "http.response.body"})
+
+
+async def say(scope, receive, send):
+    """Echoes WebSocket messages. Answers requests too, by which a server is known to be up."""
+    if scope["type"] == "http":
+        return await hello(scope, receive, send)
+    assert scope["type"] == "websocket"
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (event := await receive())["type"] == "websocket.receive":
+        text = event.get("text")
+        if text is not None:
+            await send({"type": "websocket.send", "text": text})
+        else:
+            await send({"type": "websocket.send", "bytes": event["bytes"]})
