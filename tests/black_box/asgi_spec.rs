@@ -1,9 +1,11 @@
 //! ASGI's HTTP specification, sentence by sentence, where `asgi.rs` does not say it along the way.
 
-use crate::support::{Connection, HTTP, Response, Running, Server, packet};
+use crate::support::{Connection, HTTP, Response, Running, Server, packet, soon};
 
 /// An application that answers what it was asked, or sends what the path says.
 const APP: &str = r#"
+import asyncio
+
 KEPT = []
 
 
@@ -76,6 +78,12 @@ async def application(scope, receive, send):
         await answer(b"answered")
         KEPT.append((await receive())["type"])
         KEPT.append((await receive())["type"])
+    elif path == "/waiting":
+        await receive()
+        waiting = asyncio.ensure_future(receive())
+        await asyncio.sleep(0)
+        await answer(b"answered")
+        KEPT.append((await waiting)["type"])
     elif path == "/kept":
         await answer(repr(KEPT).encode())
     elif path == "/state":
@@ -372,6 +380,16 @@ fn who_receives_after_the_answer_is_told_of_the_end_each_time() {
         connection.get("/kept").text(),
         "['http.disconnect', 'http.disconnect']"
     );
+}
+
+#[test]
+fn who_receives_before_the_answer_is_told_of_its_end() {
+    let server = server();
+    let mut connection = server.connect();
+    assert_eq!(connection.get("/waiting").text(), "answered");
+    soon("the end of the answer was an event", || {
+        connection.get("/kept").text() == "['http.disconnect']"
+    });
 }
 
 #[test]

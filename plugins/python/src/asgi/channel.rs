@@ -143,7 +143,7 @@ impl Channel {
         Ok(Progress::Done)
     }
 
-    fn send_body(&self, data: Bytes, more: bool) -> PyResult<Progress> {
+    fn send_body(&self, py: Python<'_>, data: Bytes, more: bool) -> PyResult<Progress> {
         let mut state = self.state();
         let next = match more {
             true => Answer::Streaming,
@@ -161,11 +161,15 @@ impl Channel {
                 return Err(state.too_late());
             }
         }
-        drop(state);
-        self.deliver(more)
+        if more {
+            drop(state);
+            return self.deliver();
+        }
+        self.complete(py, state);
+        Ok(Progress::Done)
     }
 
-    fn send_file(&self, part: FilePart) -> PyResult<Progress> {
+    fn send_file(&self, py: Python<'_>, part: FilePart) -> PyResult<Progress> {
         let mut state = self.state();
         match std::mem::replace(&mut state.answer, Answer::Over) {
             Answer::Started(head) => state.outflow.conversation.respond_file(head, part),
@@ -179,8 +183,8 @@ impl Channel {
                 return Err(out_of_order(what));
             }
         }
-        drop(state);
-        self.deliver(false)
+        self.complete(py, state);
+        Ok(Progress::Done)
     }
 
     fn hint(&self, head: ResponseHead) -> PyResult<Progress> {
@@ -192,15 +196,19 @@ impl Channel {
         }
         state.outflow.conversation.interim(head);
         drop(state);
-        self.deliver(true)
+        self.deliver()
     }
 
-    /// Has what was left sent. `more`: something will follow, for which there has to be room.
-    fn deliver(&self, more: bool) -> PyResult<Progress> {
-        if !more {
-            driver::deliver(self.id);
-            return Ok(Progress::Done);
-        }
+    /// Has the last of the answer sent, and tells those who wait for an event that this was the end.
+    fn complete(&self, py: Python<'_>, mut state: MutexGuard<'_, State>) {
+        let receivers = std::mem::take(&mut state.receivers);
+        drop(state);
+        driver::deliver(self.id);
+        wake(py, receivers);
+    }
+
+    /// Has what was left sent, after which something will follow, for which there has to be room.
+    fn deliver(&self) -> PyResult<Progress> {
         let delivered = outflow::deliver(self.id, |work| work(&mut self.state().outflow));
         if delivered.is_err() {
             let mut state = self.state();
@@ -249,8 +257,8 @@ impl Talk for Channel {
     fn send(&self, message: &Bound<'_, PyAny>) -> PyResult<Progress> {
         match events::read(message)? {
             Sent::Start(head) => self.start(head),
-            Sent::Body { data, more } => self.send_body(data, more),
-            Sent::Path(part) => self.send_file(part),
+            Sent::Body { data, more } => self.send_body(message.py(), data, more),
+            Sent::Path(part) => self.send_file(message.py(), part),
             Sent::EarlyHint(head) => self.hint(head),
         }
     }
