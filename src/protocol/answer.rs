@@ -8,6 +8,7 @@ use std::io::Write;
 
 use uwrs_api::{BodyLength, Bytes, FieldLine, FilePart, Outbound, Refusal, ResponseHead};
 
+use super::policy;
 use super::status::reason_phrase;
 use super::syntax::{list, number};
 
@@ -70,12 +71,16 @@ pub(super) fn put_fields(head: &ResponseHead, buffer: &mut Vec<u8>) -> Told {
             Some(OwnField::OneHop) if head.status == 426 && name.eq_ignore_ascii_case(b"upgrade") => {
                 buffer.extend_from_slice(b"Connection: Upgrade\r\n");
             }
+            // It announces what will follow the body.
+            Some(OwnField::OneHop) if head.has_trailers && name.eq_ignore_ascii_case(b"trailer") => {}
             Some(OwnField::OneHop) => continue,
             None => {}
         }
         buffer.extend_from_slice(line);
     }
-    if let Lengths::One(length) = lengths {
+    if let Lengths::One(length) = lengths
+        && !head.has_trailers
+    {
         told.content_length = Some(length);
     }
     told
@@ -173,6 +178,8 @@ pub(super) enum Framing {
     Exceeded,
     /// In chunks (RFC 9112 §7.1).
     Chunked,
+    /// The last chunk is sent, and so are the fields that follow it.
+    Trailed,
     /// Until the connection closes.
     UntilClose,
 }
@@ -214,7 +221,7 @@ impl Framing {
     /// Can more of the body be sent?
     pub(super) fn wants_data(self) -> bool {
         match self {
-            Self::Bodiless | Self::Length(0) | Self::Exceeded => false,
+            Self::Bodiless | Self::Length(0) | Self::Exceeded | Self::Trailed => false,
             Self::Length(_) | Self::Chunked | Self::UntilClose => true,
         }
     }
@@ -222,7 +229,7 @@ impl Framing {
     /// Appends a part of the body.
     pub(super) fn put(&mut self, mut data: Bytes, output: &mut Outbound) {
         match self {
-            Self::Bodiless | Self::Exceeded => {}
+            Self::Bodiless | Self::Exceeded | Self::Trailed => {}
             Self::UntilClose => output.push(data),
             Self::Chunked => put_chunk(data, output),
             Self::Length(left) => {
@@ -241,7 +248,7 @@ impl Framing {
     /// Appends a part of the body that is in a file.
     pub(super) fn put_file(&mut self, mut part: FilePart, output: &mut Outbound) {
         match self {
-            Self::Bodiless | Self::Exceeded => {}
+            Self::Bodiless | Self::Exceeded | Self::Trailed => {}
             Self::UntilClose => output.push_file(part),
             Self::Chunked => put_file_chunk(part, output),
             Self::Length(left) => {
@@ -256,6 +263,23 @@ impl Framing {
         }
     }
 
+    /// Appends fields that follow the body, where there is a place for them: behind the last chunk (RFC 9112 §7.1.2). Those
+    /// that mean something in a head alone are left out.
+    pub(super) fn put_trailers(&mut self, trailers: &ResponseHead, output: &mut Outbound) {
+        if *self != Self::Chunked {
+            return;
+        }
+        *self = Self::Trailed;
+        output.put_with(|buffer| {
+            buffer.extend_from_slice(b"0\r\n");
+            for field in trailers.lines() {
+                if policy::is_allowed_in_trailers(&field.name.to_ascii_lowercase()) {
+                    buffer.extend_from_slice(field.line);
+                }
+            }
+        });
+    }
+
     /// Appends what ends the body.
     ///
     /// # Errors
@@ -266,6 +290,10 @@ impl Framing {
             Self::Bodiless | Self::Length(0) | Self::UntilClose => Ok(()),
             Self::Chunked => {
                 output.put(b"0\r\n\r\n");
+                Ok(())
+            }
+            Self::Trailed => {
+                output.put(b"\r\n");
                 Ok(())
             }
             Self::Length(left) => Err(format!("answer: {left} bytes short of its Content-Length").into()),

@@ -509,6 +509,7 @@ impl EventLoop {
             Reply::Interim(_)
             | Reply::Piece(_)
             | Reply::End
+            | Reply::Trailers(_)
             | Reply::Break
             | Reply::ReadOn
             | Reply::AskForRoom => return,

@@ -75,6 +75,24 @@ impl<P: Protocol> Peer<P> {
         self.protocol.reply_head(&head, length, DATE, &mut self.output);
     }
 
+    fn head_with_trailers(&mut self, fields: &[(&str, &str)]) {
+        let mut head = ResponseHead::new(200);
+        head.has_trailers = true;
+        for (name, value) in fields {
+            head.push(name.as_bytes(), value.as_bytes());
+        }
+        self.protocol
+            .reply_head(&head, BodyLength::Unknown, DATE, &mut self.output);
+    }
+
+    fn trailers(&mut self, fields: &[(&str, &str)]) {
+        let mut trailers = ResponseHead::default();
+        for (name, value) in fields {
+            trailers.push(name.as_bytes(), value.as_bytes());
+        }
+        self.protocol.reply_trailers(&trailers, &mut self.output);
+    }
+
     fn data(&mut self, data: &[u8]) {
         self.protocol
             .reply_data(Bytes::copy_from_slice(data), &mut self.output);
@@ -661,4 +679,70 @@ fn a_file_keeps_to_the_length_of_its_answer() {
     peer.file("four");
     peer.end().expect("complete");
     assert!(peer.sent().ends_with(b"\r\n\r\n"));
+}
+
+#[test]
+fn fields_follow_the_last_chunk_and_what_means_something_in_a_head_alone_is_left_out() {
+    let mut peer = Peer::<Http1>::asked(GET);
+    peer.head_with_trailers(&[("Trailer", "Digest"), ("Content-Length", "5")]);
+    peer.data(b"hello");
+    peer.trailers(&[
+        ("Digest", "abc"),
+        ("Content-Length", "1"),
+        ("Transfer-Encoding", "gzip"),
+        ("X-Own", ""),
+    ]);
+    peer.data(b"late");
+    peer.end().expect("complete");
+    let sent = String::from_utf8(peer.sent()).expect("ASCII");
+    let (head, body) = sent.split_once("\r\n\r\n").expect("a head");
+    assert!(head.contains("\r\nTrailer: Digest\r\n"), "{head}");
+    assert!(head.contains("\r\nTransfer-Encoding: chunked"), "{head}");
+    assert!(!head.contains("Content-Length"), "{head}");
+    assert_eq!(body, "5\r\nhello\r\n0\r\nDigest: abc\r\nX-Own: \r\n\r\n");
+    assert!(peer.receive(GET.as_bytes()), "the connection goes on");
+}
+
+#[test]
+fn without_chunks_no_field_follows() {
+    for request in [
+        "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    ] {
+        let mut peer = Peer::<Http1>::asked(request);
+        peer.head_with_trailers(&[]);
+        peer.data(b"hello");
+        peer.trailers(&[("Digest", "abc")]);
+        peer.end().expect("complete");
+        let sent = String::from_utf8(peer.sent()).expect("ASCII");
+        assert!(!sent.contains("Digest"), "{sent}");
+    }
+    let mut peer = Peer::<Http1>::asked(GET);
+    peer.head(200, &[("Trailer", "Digest")], BodyLength::Unknown);
+    peer.data(b"hello");
+    peer.trailers(&[("Digest", "abc")]);
+    peer.end().expect("complete");
+    let sent = String::from_utf8(peer.sent()).expect("ASCII");
+    assert!(!sent.contains("Digest"), "which nobody announced: {sent}");
+    assert!(sent.ends_with("5\r\nhello\r\n0\r\n\r\n"), "{sent}");
+}
+
+#[test]
+fn a_request_says_whether_its_client_takes_fields_behind_the_answer() {
+    let takes = |head: &str| {
+        let request = format!("GET / {head}\r\n\r\n");
+        let mut protocol = Http1::new(HeadLimits::default(), Http1Options::default());
+        let event = protocol.receive(&mut Inbound::new(request.as_bytes()), &mut Outbound::default());
+        match event {
+            Event::Request(request) => request.takes_trailers,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(takes("HTTP/1.1\r\nHost: x\r\nTE: trailers"));
+    assert!(takes(
+        "HTTP/1.1\r\nHost: x\r\nTE: gzip;q=0.5 , Trailers\r\nTE: deflate"
+    ));
+    assert!(!takes("HTTP/1.1\r\nHost: x\r\nTE: gzip"));
+    assert!(!takes("HTTP/1.1\r\nHost: x\r\nTE: trailersandmore"));
+    assert!(!takes("HTTP/1.0\r\nTE: trailers"));
 }

@@ -88,6 +88,14 @@ impl Conversation {
         }
     }
 
+    /// Ends the body, with fields behind it ([`Reply::Trailers`]).
+    pub fn end_with(&mut self, trailers: ResponseHead) {
+        if self.stage == Stage::Begun {
+            self.stage = Stage::Over;
+            self.say(Reply::Trailers(trailers));
+        }
+    }
+
     /// Gives up: 500, or a connection that is cut.
     pub fn break_off(&mut self) {
         match std::mem::replace(&mut self.stage, Stage::Over) {

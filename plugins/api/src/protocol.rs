@@ -358,6 +358,12 @@ pub trait Protocol: Send {
     /// A part of the answer's body that is in a file. As with [`Protocol::reply_data`].
     fn reply_file(&mut self, part: FilePart, output: &mut Outbound);
 
+    /// Fields that follow the answer's body, all of which was given; the answer is complete, but for
+    /// [`Protocol::reply_end`]. Left out where the protocol has no place for them.
+    fn reply_trailers(&mut self, trailers: &ResponseHead, output: &mut Outbound) {
+        let _ = (trailers, output);
+    }
+
     /// The answer is complete. Where it is shorter than announced, the protocol goes to `Closed` and
     /// returns what is wrong.
     fn reply_end(&mut self, output: &mut Outbound) -> Result<(), Cow<'static, str>>;

@@ -16,6 +16,9 @@ pub struct ResponseHead {
     pub status: u16,
     /// Reason phrase; empty: the standard one of the status.
     pub reason: Span,
+    /// Fields are to follow the body ([`Reply::Trailers`]). To be said only where the request takes them
+    /// ([`Request::takes_trailers`](crate::Request::takes_trailers)).
+    pub has_trailers: bool,
     /// Fields in order, names as the application wrote them. `Connection`, `Transfer-Encoding`, `Keep-Alive`
     /// and other hop-by-hop fields are the protocol's business: it leaves them out.
     fields: Vec<Field>,
@@ -132,7 +135,7 @@ pub enum ReplyBody {
         /// What gives the rest. Dropped when exhausted or when the client is gone, whichever is first.
         rest: Box<dyn BodySource>,
     },
-    /// A part now, the rest as [`Reply::Piece`]s up to a [`Reply::End`] or a [`Reply::Rest`].
+    /// A part now, the rest as [`Reply::Piece`]s up to a [`Reply::End`], [`Reply::Trailers`] or a [`Reply::Rest`].
     Pushed(Bytes),
 }
 
@@ -173,6 +176,9 @@ pub enum Reply {
     Piece(Bytes),
     /// A pushed body is complete.
     End,
+    /// A pushed body is complete, and the fields of this head follow it: its status means nothing. They are left out where
+    /// the answer's head did not announce them, or its framing has no place for them.
+    Trailers(ResponseHead),
     /// A pushed body ends with this one.
     Rest(ReplyBody),
     /// A pushed body broke: the connection is cut so that the client notices.
@@ -190,7 +196,7 @@ impl Reply {
     pub fn is_last(&self) -> bool {
         match self {
             Self::Response { body, .. } => !matches!(body, ReplyBody::Pushed(_)),
-            Self::End | Self::Rest(_) | Self::Break | Self::Abort => true,
+            Self::End | Self::Trailers(_) | Self::Rest(_) | Self::Break | Self::Abort => true,
             Self::Interim(_) | Self::Switch(_) | Self::Piece(_) | Self::ReadOn | Self::AskForRoom => false,
         }
     }

@@ -62,6 +62,8 @@ pub struct Request {
     pub version: Version,
     /// How the body is framed.
     pub framing: BodyFraming,
+    /// Fields behind the answer's body reach the client, and it takes them (RFC 9110 §6.5.1, `TE: trailers`).
+    pub takes_trailers: bool,
     /// Header fields in order of arrival: name in lower case with dashes (`x-forwarded-for`), value without
     /// surrounding blanks. Fields that a policy dropped (names with `_`, `Proxy`) are not here.
     pub fields: Vec<(Span, Span)>,

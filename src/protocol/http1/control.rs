@@ -30,6 +30,7 @@ pub(super) struct ControlFields {
     close: bool,
     keep_alive: bool,
     expects_continue: bool,
+    takes_trailers: bool,
 }
 
 impl ControlFields {
@@ -78,9 +79,18 @@ impl ControlFields {
                 }
                 self.expects_continue = true;
             }
+            // RFC 9110 §10.1.4; HTTP/1.0 has no chunks that they could follow.
+            b"te" if request.version != Version::Http10 => {
+                self.takes_trailers |= list(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
+            }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Does the client take fields behind an answer's body?
+    pub(super) fn takes_trailers(&self) -> bool {
+        self.takes_trailers
     }
 
     /// How the body of `request` is framed (RFC 9112 §6.3).

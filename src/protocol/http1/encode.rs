@@ -18,6 +18,8 @@ pub(super) struct Written {
     pub(super) framing: Framing,
     /// The connection stays open, and the client was told so.
     pub(super) persistent: bool,
+    /// The head said that fields may follow the body.
+    pub(super) takes_trailers: bool,
 }
 
 /// Appends the head of the final answer. `may_persist`: nothing on our side keeps the connection from serving
@@ -63,7 +65,11 @@ pub(super) fn put_head(
         (true, true) => buffer.extend_from_slice(b"Connection: keep-alive\r\n\r\n"),
         (false, _) => buffer.extend_from_slice(b"Connection: close\r\n\r\n"),
     }
-    Written { framing, persistent }
+    Written {
+        framing,
+        persistent,
+        takes_trailers: head.has_trailers,
+    }
 }
 
 /// Appends an interim answer.

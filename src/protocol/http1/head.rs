@@ -207,6 +207,7 @@ impl Meaning {
     /// The head is complete: what do its fields mean together?
     fn finish(&mut self, request: &mut Request, limits: &HeadLimits) -> Result<Progress, Refusal> {
         request.framing = self.control.framing(request)?;
+        request.takes_trailers = self.control.takes_trailers();
         if let BodyFraming::Length(length) = request.framing
             && limits.is_too_long(length)
         {

@@ -209,6 +209,14 @@ impl Protocol for Http1 {
         }
     }
 
+    fn reply_trailers(&mut self, trailers: &ResponseHead, output: &mut Outbound) {
+        if let Writing::Body(written) = &mut self.writing
+            && written.takes_trailers
+        {
+            written.framing.put_trailers(trailers, output);
+        }
+    }
+
     fn reply_end(&mut self, output: &mut Outbound) -> Result<(), Cow<'static, str>> {
         let writing = std::mem::replace(&mut self.writing, Writing::Closed);
         let Writing::Body(written) = writing else {

@@ -20,9 +20,12 @@ impl Connection {
                 services.slot.exception();
                 internal_error()
             }
-            Reply::Piece(_) | Reply::End | Reply::Rest(_) | Reply::Break | Reply::Abort => {
-                return self.take_pushed(reply, services);
-            }
+            Reply::Piece(_)
+            | Reply::End
+            | Reply::Trailers(_)
+            | Reply::Rest(_)
+            | Reply::Break
+            | Reply::Abort => return self.take_pushed(reply, services),
             Reply::ReadOn | Reply::AskForRoom => return self.note_wish(&reply),
             Reply::Switch(head) => return self.switch(&head, services),
         };

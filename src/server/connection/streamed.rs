@@ -232,6 +232,10 @@ impl Connection {
                 };
             }
             Reply::End => self.go_on(record, Pull::End, None, services),
+            Reply::Trailers(trailers) => {
+                self.protocol.reply_trailers(&trailers, &mut self.outbound);
+                self.go_on(record, Pull::End, None, services);
+            }
             _ => self.cut(&record, services),
         }
     }
