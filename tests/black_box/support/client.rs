@@ -21,6 +21,8 @@ pub(crate) struct Response {
     /// Names as sent.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    /// Fields behind a chunked body, names as sent.
+    pub(crate) trailers: Vec<(String, String)>,
 }
 
 impl Response {
@@ -163,7 +165,9 @@ impl Connection {
             return Ok(response);
         }
         if response.header("Transfer-Encoding").is_some() {
-            response.body = self.chunks()?;
+            while let Some(chunk) = self.chunk_or(&mut response.trailers)? {
+                response.body.extend_from_slice(&chunk);
+            }
         } else if let Some(length) = response.header("Content-Length") {
             response.body = vec![0; length.parse().map_err(|_| broken("Content-Length"))?];
             self.0.read_exact(&mut response.body)?;
@@ -188,35 +192,47 @@ impl Connection {
             reason: parts.next().unwrap_or_default().to_owned(),
             headers: Vec::new(),
             body: Vec::new(),
+            trailers: Vec::new(),
         };
+        self.fields(&mut response.headers)?;
+        Ok(response)
+    }
+
+    /// Field lines, up to the empty line that ends them.
+    fn fields(&mut self, fields: &mut Vec<(String, String)>) -> io::Result<()> {
         loop {
             let line = self.line()?;
             if line.is_empty() {
-                return Ok(response);
+                return Ok(());
             }
             let (name, value) = line.split_once(':').ok_or_else(|| broken("header line"))?;
-            response.headers.push((name.to_owned(), value.trim().to_owned()));
+            fields.push((name.to_owned(), value.trim().to_owned()));
         }
     }
 
-    /// A chunked body.
-    fn chunks(&mut self) -> io::Result<Vec<u8>> {
-        let mut body = Vec::new();
-        while let Some(chunk) = self.chunk()? {
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
-    }
-
-    /// The next chunk of a chunked body; `None`: that was all.
+    /// The next chunk of a chunked body; `None`: that was all, and no field follows.
     pub(crate) fn chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut trailers = Vec::new();
+        let chunk = self.chunk_or(&mut trailers)?;
+        match trailers.is_empty() {
+            true => Ok(chunk),
+            false => Err(broken("end of chunks")),
+        }
+    }
+
+    /// The next chunk of a chunked body; `None`: that was all, but for the fields that follow.
+    fn chunk_or(&mut self, trailers: &mut Vec<(String, String)>) -> io::Result<Option<Vec<u8>>> {
         let size = usize::from_str_radix(&self.line()?, 16).map_err(|_| broken("chunk size"))?;
+        if size == 0 {
+            self.fields(trailers)?;
+            return Ok(None);
+        }
         let mut chunk = vec![0; size];
         self.0.read_exact(&mut chunk)?;
-        if !self.line()?.is_empty() {
-            return Err(broken("end of chunk"));
+        match self.line()?.is_empty() {
+            true => Ok(Some(chunk)),
+            false => Err(broken("end of chunk")),
         }
-        Ok((size > 0).then_some(chunk))
     }
 
     fn line(&mut self) -> io::Result<String> {

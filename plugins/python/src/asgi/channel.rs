@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use uwrs_api::{Appetite, Body, Conversation, ExchangeId, FilePart, Heard, Request, ResponseHead};
@@ -25,6 +26,13 @@ pyo3::create_exception!(
     "The client is gone: what is sent reaches nobody."
 );
 
+pyo3::create_exception!(
+    uwrs,
+    ResponseComplete,
+    PyOSError,
+    "Nothing can follow a complete response: what is sent is dropped."
+);
+
 /// Bytes of a request's body that wait for the application; beyond that the server stops reading.
 const WINDOW: usize = 64 * 1024;
 
@@ -39,12 +47,23 @@ enum Intake {
     Cut,
 }
 
+/// What ends an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// The last part of its body.
+    Body,
+    /// Fields behind it.
+    Trailers,
+}
+
 /// How far the answer has come.
 #[derive(Debug)]
 enum Answer {
     Silent,
-    Started(ResponseHead),
-    Streaming,
+    Started(ResponseHead, Ending),
+    Streaming(Ending),
+    /// The body is complete; these fields are to follow it, and others.
+    Trailing(ResponseHead),
     Over,
 }
 
@@ -77,7 +96,7 @@ impl State {
     /// What is raised after the end.
     fn too_late(&self) -> PyErr {
         match self.client {
-            Client::There => out_of_order("the response is complete"),
+            Client::There => ResponseComplete::new_err("send: the response is complete"),
             Client::Gone | Client::Told => gone(),
         }
     }
@@ -131,37 +150,46 @@ impl Channel {
         driver::deliver(self.id);
     }
 
-    fn start(&self, head: ResponseHead) -> PyResult<Progress> {
+    fn start(&self, mut head: ResponseHead, trailers: bool) -> PyResult<Progress> {
         let mut state = self.state();
         match state.answer {
-            Answer::Silent => state.answer = Answer::Started(head),
+            Answer::Silent => {}
             Answer::Over => return Err(state.too_late()),
-            Answer::Started(_) | Answer::Streaming => {
-                return Err(out_of_order("http.response.start came already"));
-            }
+            _ => return Err(out_of_order("http.response.start came already")),
         }
+        // A client that takes none gets the answer without.
+        head.has_trailers = trailers && self.request.takes_trailers;
+        let ending = match trailers {
+            true => Ending::Trailers,
+            false => Ending::Body,
+        };
+        state.answer = Answer::Started(head, ending);
         Ok(Progress::Done)
     }
 
     fn send_body(&self, py: Python<'_>, data: Bytes, more: bool) -> PyResult<Progress> {
         let mut state = self.state();
-        let next = match more {
-            true => Answer::Streaming,
-            false => Answer::Over,
+        let (head, ending) = match std::mem::replace(&mut state.answer, Answer::Over) {
+            Answer::Started(head, ending) => (Some(head), ending),
+            Answer::Streaming(ending) => (None, ending),
+            Answer::Over => return Err(state.too_late()),
+            before => {
+                let what = match before {
+                    Answer::Silent => "http.response.body came before http.response.start",
+                    _ => "http.response.body came after the last one",
+                };
+                state.answer = before;
+                return Err(out_of_order(what));
+            }
         };
-        match std::mem::replace(&mut state.answer, next) {
-            Answer::Started(head) => state.outflow.answer(Some(head), data, more),
-            Answer::Streaming => state.outflow.answer(None, data, more),
-            Answer::Silent => {
-                state.answer = Answer::Silent;
-                return Err(out_of_order("http.response.body came before http.response.start"));
-            }
-            Answer::Over => {
-                state.answer = Answer::Over;
-                return Err(state.too_late());
-            }
-        }
-        if more {
+        let is_open = more || ending == Ending::Trailers && self.request.takes_trailers;
+        state.outflow.answer(head, data, is_open);
+        state.answer = match (more, ending) {
+            (true, _) => Answer::Streaming(ending),
+            (false, Ending::Trailers) => Answer::Trailing(ResponseHead::default()),
+            (false, Ending::Body) => Answer::Over,
+        };
+        if is_open {
             drop(state);
             return self.deliver();
         }
@@ -169,10 +197,45 @@ impl Channel {
         Ok(Progress::Done)
     }
 
+    fn send_trailers(&self, py: Python<'_>, fields: &ResponseHead, more: bool) -> PyResult<Progress> {
+        let mut state = self.state();
+        let what = match &mut state.answer {
+            Answer::Trailing(trailers) => {
+                for (name, value) in fields.fields() {
+                    trailers.push(name, value);
+                }
+                if more {
+                    return Ok(Progress::Done);
+                }
+                let trailers = std::mem::take(trailers);
+                state.answer = Answer::Over;
+                state.outflow.conversation.end_with(trailers);
+                self.complete(py, state);
+                return Ok(Progress::Done);
+            }
+            Answer::Over => return Err(state.too_late()),
+            Answer::Silent => "http.response.trailers came before http.response.start",
+            Answer::Started(_, Ending::Body) | Answer::Streaming(Ending::Body) => {
+                "http.response.trailers came, and http.response.start had not said \"trailers\""
+            }
+            Answer::Started(..) | Answer::Streaming(_) => {
+                "http.response.trailers came before the last http.response.body"
+            }
+        };
+        Err(out_of_order(what))
+    }
+
     fn send_file(&self, py: Python<'_>, part: FilePart) -> PyResult<Progress> {
         let mut state = self.state();
         match std::mem::replace(&mut state.answer, Answer::Over) {
-            Answer::Started(head) => state.outflow.conversation.respond_file(head, part),
+            Answer::Started(mut head, ending) => {
+                // A file has a length, and what has one no place for fields behind it.
+                head.has_trailers = false;
+                state.outflow.conversation.respond_file(head, part);
+                if ending == Ending::Trailers {
+                    state.answer = Answer::Trailing(ResponseHead::default());
+                }
+            }
             Answer::Over => return Err(state.too_late()),
             before => {
                 let what = match before {
@@ -189,12 +252,13 @@ impl Channel {
 
     fn hint(&self, head: ResponseHead) -> PyResult<Progress> {
         let state = self.state();
-        if !matches!(state.answer, Answer::Silent) {
-            return Err(out_of_order(
-                "http.response.early_hint came after http.response.start",
-            ));
+        match state.answer {
+            // What begins the answer waits for the body.
+            Answer::Silent | Answer::Started(..) => state.outflow.conversation.interim(head),
+            // No hint can be early any more.
+            Answer::Streaming(_) | Answer::Trailing(_) => return Ok(Progress::Done),
+            Answer::Over => return Err(state.too_late()),
         }
-        state.outflow.conversation.interim(head);
         drop(state);
         self.deliver()
     }
@@ -255,11 +319,13 @@ impl Talk for Channel {
     }
 
     fn send(&self, message: &Bound<'_, PyAny>) -> PyResult<Progress> {
+        let py = message.py();
         match events::read(message)? {
-            Sent::Start(head) => self.start(head),
-            Sent::Body { data, more } => self.send_body(message.py(), data, more),
-            Sent::Path(part) => self.send_file(message.py(), part),
+            Sent::Start { head, trailers } => self.start(head, trailers),
+            Sent::Body { data, more } => self.send_body(py, data, more),
+            Sent::Path(part) => self.send_file(py, part),
             Sent::EarlyHint(head) => self.hint(head),
+            Sent::Trailers { fields, more } => self.send_trailers(py, &fields, more),
         }
     }
 
@@ -316,14 +382,16 @@ impl Talk for Channel {
     fn finish(&self, py: Python<'_>, error: Option<&PyErr>) {
         let mut state = self.state();
         let is_over = matches!(state.answer, Answer::Over);
-        let is_silent = matches!(state.answer, Answer::Silent | Answer::Started(_));
+        let is_silent = matches!(state.answer, Answer::Silent | Answer::Started(..));
         let client = state.client;
         let is_lost = client != Client::There;
         state.answer = Answer::Over;
         state.outflow.conversation.break_off();
         drop(state);
         match error {
-            Some(error) if is_lost && is_expected(py, error) => {}
+            Some(error) if is_lost && is_expected(py, error) => {
+                log::debug!("{}: the client is gone: {error}", wsgi::line(&self.request));
+            }
             Some(error) => {
                 let what = match is_silent {
                     true => "the application raised",
@@ -352,9 +420,36 @@ fn out_of_order(what: &str) -> PyErr {
     PyRuntimeError::new_err(format!("send: {what}"))
 }
 
-/// Is that what an application is to end with when nobody waits for its answer?
+/// Is that what an application is to end with when nobody waits for its answer? [`ClientDisconnected`], `CancelledError`, a
+/// group of nothing else, or the exception of its own that a framework raises in its place, as Starlette does.
 pub(super) fn is_expected(py: Python<'_>, error: &PyErr) -> bool {
-    error.is_instance_of::<ClientDisconnected>(py) || error.is_instance_of::<CancelledError>(py)
+    /// Of a group in a group, and of what was raised while something else was handled.
+    const LINKS: usize = 16;
+    let mut open = vec![error.value(py).clone().into_any()];
+    for _ in 0..LINKS {
+        let Some(error) = open.pop() else { return true };
+        if error.is_instance_of::<ClientDisconnected>() || error.is_instance_of::<CancelledError>() {
+            continue;
+        }
+        let group = error.getattr(intern!(py, "exceptions"));
+        match group.and_then(|group| group.extract::<Vec<Bound<'_, PyAny>>>()) {
+            Ok(parts) if !parts.is_empty() => open.extend(parts),
+            _ if stands_for_disconnect(&error) => {}
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Was it raised in the place of [`ClientDisconnected`], and does it say so? What else is raised then is a mistake.
+fn stands_for_disconnect(error: &Bound<'_, PyAny>) -> bool {
+    let py = error.py();
+    let links = [intern!(py, "__cause__"), intern!(py, "__context__")];
+    let is_raised_instead = links.into_iter().any(|link| {
+        let before = error.getattr(link);
+        before.is_ok_and(|before| before.is_instance_of::<ClientDisconnected>())
+    });
+    is_raised_instead && events::kind_of(error).contains("Disconnect")
 }
 
 /// What is raised where nobody gets what is sent (ASGI HTTP specification 2.4: an `OSError`).

@@ -32,14 +32,16 @@ pub(super) fn disconnect(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 
 /// What an application sends.
 pub(super) enum Sent {
-    /// `http.response.start`
-    Start(ResponseHead),
+    /// `http.response.start`. `trailers`: fields will follow the body.
+    Start { head: ResponseHead, trailers: bool },
     /// `http.response.body`
     Body { data: Bytes, more: bool },
     /// `http.response.pathsend`
     Path(FilePart),
     /// `http.response.early_hint`
     EarlyHint(ResponseHead),
+    /// `http.response.trailers`: some of the fields behind the body, as those of a head.
+    Trailers { fields: ResponseHead, more: bool },
 }
 
 /// Reads what an application sends.
@@ -50,9 +52,13 @@ pub(super) fn read(message: &Bound<'_, PyAny>) -> PyResult<Sent> {
     let (kind, message) = kind_and_message(message)?;
     match kind.to_str()? {
         "http.response.body" => read_body(message),
-        "http.response.start" => read_head(message).map(Sent::Start),
+        "http.response.start" => Ok(Sent::Start {
+            head: read_head(message)?,
+            trailers: flag(message, intern!(message.py(), "trailers"))?,
+        }),
         "http.response.pathsend" => read_path(message),
         "http.response.early_hint" => read_early_hint(message),
+        "http.response.trailers" => read_trailers(message),
         other => Err(PyValueError::new_err(format!(
             "send: \"{other}\" is no event that can be sent here"
         ))),
@@ -180,6 +186,20 @@ fn read_early_hint(message: &Bound<'_, PyDict>) -> PyResult<Sent> {
         put_field(&mut head, b"link", link)?;
     }
     Ok(Sent::EarlyHint(head))
+}
+
+/// Fields behind the body (ASGI extension `http.response.trailers`).
+fn read_trailers(message: &Bound<'_, PyDict>) -> PyResult<Sent> {
+    let py = message.py();
+    let Some(headers) = message.get_item(intern!(py, "headers"))? else {
+        return Err(PyKeyError::new_err(
+            "http.response.trailers: \"headers\" is missing",
+        ));
+    };
+    let mut fields = ResponseHead::default();
+    put_fields(&mut fields, &headers)?;
+    let more = flag(message, intern!(py, "more_trailers"))?;
+    Ok(Sent::Trailers { fields, more })
 }
 
 pub(super) fn flag(message: &Bound<'_, PyDict>, key: &Bound<'_, PyString>) -> PyResult<bool> {

@@ -29,7 +29,7 @@ impl Outflow {
         }
     }
 
-    /// Leaves a part of a response: with `head` its first, without `more` its last.
+    /// Leaves a part of a response: with `head` its first, without `more` all that there is to it.
     pub(super) fn answer(&mut self, head: Option<ResponseHead>, data: Bytes, more: bool) {
         self.left(data.len());
         match head {

@@ -79,7 +79,11 @@ impl ScopeBuilder {
         let request = facts.request;
         let scope = self.http.bind(py).copy()?;
         scope.set_item(intern!(py, "asgi"), self.asgi.bind(py).copy()?)?;
-        scope.set_item(intern!(py, "extensions"), self.extensions.bind(py).copy()?)?;
+        let extensions = self.extensions.bind(py).copy()?;
+        if request.takes_trailers {
+            extensions.set_item(intern!(py, "http.response.trailers"), PyDict::new(py))?;
+        }
+        scope.set_item(intern!(py, "extensions"), extensions)?;
         match request.version {
             Version::Http11 => {}
             Version::Http10 => scope.set_item(intern!(py, "http_version"), intern!(py, "1.0"))?,

@@ -49,6 +49,8 @@ struct State {
     /// The server waits to be asked for more.
     is_held: bool,
     is_task_done: bool,
+    /// The application has closed it.
+    is_closed: bool,
     receivers: Vec<Py<PyAny>>,
     outflow: Outflow,
     output: Outbound,
@@ -82,6 +84,7 @@ impl Socket {
                 end: None,
                 is_held: false,
                 is_task_done: false,
+                is_closed: false,
                 receivers: Vec::new(),
                 outflow: Outflow::new(conversation),
                 output: Outbound::default(),
@@ -133,7 +136,12 @@ impl Socket {
 
     fn close(&self, code: u16, reason: &str) -> PyResult<Progress> {
         let mut state = self.state();
-        let State { stage, output, .. } = &mut *state;
+        let State {
+            stage,
+            output,
+            is_closed,
+            ..
+        } = &mut *state;
         match stage {
             Stage::Asked(_) => {
                 state.stage = Stage::Over;
@@ -148,8 +156,11 @@ impl Socket {
                 socket
                     .close(CloseCode(code), reason, Instant::now(), output)
                     .map_err(|error| PyValueError::new_err(format!("websocket.close: {error}")))?;
+                *is_closed = true;
                 state.settle();
             }
+            // The server was quicker, and the application could not know.
+            Stage::Open(_) if !*is_closed => return Ok(Progress::Done),
             _ => return Err(state.misstep("websocket.close")),
         }
         drop(state);
@@ -209,6 +220,7 @@ impl State {
             Stage::Asked(_) => "the connection is not accepted",
             Stage::Denied(_) | Stage::Denying => "the connection is being denied",
             Stage::Open(_) if event == "websocket.accept" => "the connection is accepted already",
+            Stage::Open(_) if !self.is_closed => return gone(),
             Stage::Open(_) => "the connection is being closed",
             Stage::Over if matches!(self.end, Some(Arrival::Disconnect(..))) => return gone(),
             Stage::Over => "the connection is over",
@@ -415,7 +427,11 @@ impl Talk for Socket {
             Some(_) => (CloseCode::INTERNAL_ERROR, Some("the application raised")),
             None => (CloseCode::NORMAL, None),
         };
-        let is_over = matches!(stage, Stage::Over);
+        let is_over = match stage {
+            Stage::Open(socket) => socket.state() != Connection::Open,
+            Stage::Over => true,
+            Stage::Asked(_) | Stage::Denied(_) | Stage::Denying => false,
+        };
         let what = match stage {
             Stage::Open(socket) => {
                 let _ = socket.close(code, "", Instant::now(), output);
@@ -439,7 +455,9 @@ impl Talk for Socket {
         };
         drop(state);
         match (error, what) {
-            (Some(error), _) if is_over && is_expected(py, error) => {}
+            (Some(error), _) if is_over && is_expected(py, error) => {
+                log::debug!("{}: the client is gone: {error}", wsgi::line(&self.request));
+            }
             (Some(error), Some(what)) => wsgi::log_failure(py, &self.request, what, error),
             (None, Some(what)) => log::error!("{}: {what}", wsgi::line(&self.request)),
             (_, None) => {}
