@@ -1,11 +1,15 @@
 //! ASGI for long: reloads while clients ask and streams are under way, and memory over many requests of every kind.
 
-use std::thread;
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
 
 use nix::sys::signal::Signal;
 
 use crate::soak::{measure, post};
 use crate::support::load::Load;
+use crate::support::websocket::{Said, WebSocket};
 use crate::support::{Connection, HTTP, Running, Server, soon};
 
 /// Memory may be this much more after all requests, KiB.
@@ -25,6 +29,15 @@ async def application(scope, receive, send):
         await send({"type": "lifespan.startup.complete"})
         await receive()
         return await send({"type": "lifespan.shutdown.complete"})
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (event := await receive())["type"] == "websocket.receive":
+            with open("heard", "a") as heard:
+                heard.write(event["text"] + "\n")
+            await asyncio.sleep(0.01)
+            await send({"type": "websocket.send", "text": event["text"]})
+        return
 
     async def start():
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
@@ -72,13 +85,15 @@ async def application(scope, receive, send):
 "#;
 
 #[test]
-fn reloads_lose_no_request_and_cut_no_stream() {
+fn reloads_lose_no_request_and_cut_no_stream_and_no_websocket_without_a_word() {
     let ini = format!("{HTTP}processes = 2\ndisable-logging = true\n");
     let server = Server::new().app(APP).ini(&ini).start();
     let load = Load::start(server.port(), 3, 3);
+    let chats = Chats::start(server.port(), 4);
     let mut streams = Vec::new();
     for generation in 2..=6 {
         load.wait_for(40);
+        chats.wait_for(40);
         let mut slow = server.connect();
         slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(slow.head().unwrap().status, 200);
@@ -95,6 +110,7 @@ fn reloads_lose_no_request_and_cut_no_stream() {
         assert_eq!(server.get("/").text(), generation.to_string());
     }
     load.wait_for(40);
+    chats.wait_for(40);
     let report = load.finish();
     assert!(report.lost.is_empty(), "{:#?}\n{}", report.lost, server.log());
     assert!(
@@ -107,7 +123,82 @@ fn reloads_lose_no_request_and_cut_no_stream() {
         let (generation, text) = stream.join().unwrap();
         assert_eq!(text, format!("{}{generation}", "slow".repeat(20)));
     }
+    let (echoes, sent_away) = chats.finish();
+    // Each of them was open whenever a generation left; who comes again may meet another worker that leaves.
+    assert!(sent_away.iter().all(|&times| times >= 5), "{sent_away:?}");
+    // What was heard was answered before the goodbye, and what was not answered was not heard.
+    let heard = fs::read_to_string(server.file("heard")).unwrap();
+    let mut lines: Vec<_> = heard.lines().collect();
+    lines.sort_unstable();
+    lines.dedup();
+    assert_eq!((lines.len(), heard.lines().count()), (echoes, echoes));
     assert!(!server.log().contains("Traceback"), "{}", server.log());
+}
+
+/// Clients that talk over WebSockets without a pause, and come again when they are sent away.
+struct Chats {
+    stop: Arc<AtomicBool>,
+    echoes: Arc<AtomicUsize>,
+    clients: Vec<JoinHandle<usize>>,
+}
+
+impl Chats {
+    fn start(port: u16, count: usize) -> Self {
+        let (stop, echoes) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let client = |name| {
+            let (stop, echoes) = (Arc::clone(&stop), Arc::clone(&echoes));
+            thread::spawn(move || chat(port, name, &stop, &echoes))
+        };
+        let clients = (0..count).map(client).collect();
+        Self {
+            stop,
+            echoes,
+            clients,
+        }
+    }
+
+    /// Waits for so many more echoes.
+    fn wait_for(&self, more: usize) {
+        let goal = self.echoes.load(Ordering::Relaxed) + more;
+        soon("messages come back", || {
+            self.echoes.load(Ordering::Relaxed) >= goal
+        });
+    }
+
+    /// How many messages came back, and how often each client was sent away. A WebSocket that was lost in any other way
+    /// has failed the test.
+    fn finish(self) -> (usize, Vec<usize>) {
+        self.stop.store(true, Ordering::Relaxed);
+        let clients = self.clients.into_iter();
+        let sent_away = clients.map(|client| client.join().unwrap()).collect();
+        (self.echoes.load(Ordering::Relaxed), sent_away)
+    }
+}
+
+fn chat(port: u16, name: usize, stop: &AtomicBool, echoes: &AtomicUsize) -> usize {
+    let mut socket = WebSocket::open(Connection::tcp(port), "/");
+    let mut sent_away = 0;
+    for number in 0.. {
+        let text = format!("{name} {number}");
+        // A message to which a goodbye comes is said again, to the generation that follows.
+        loop {
+            match socket.try_ask(&text).unwrap() {
+                Said::Text(back) => {
+                    assert_eq!(back, text);
+                    break;
+                }
+                Said::Close(code) => assert_eq!(code, 1012),
+            }
+            sent_away += 1;
+            socket.part(1012).unwrap();
+            socket = WebSocket::open(Connection::tcp(port), "/");
+        }
+        echoes.fetch_add(1, Ordering::Relaxed);
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    sent_away
 }
 
 /// The rest of a chunked body, which must be whole.

@@ -47,5 +47,6 @@ mod touch;
 mod trouble;
 mod uwsgi;
 mod websocket;
+mod websocket_load;
 mod worker_limits;
 mod wsgi;

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::Signal;
 
 use crate::support::nginx::Nginx;
-use crate::support::{HTTP, Running, Server, process, soon, venv};
+use crate::support::{HTTP, Running, Server, soon, venv};
 
 const APP: &str = r#"
 HISTORY = []
@@ -244,15 +244,4 @@ fn nginx_passes_them_on_over_http_and_over_uwsgi() {
         let told = seen(client(&home, nginx.port(), &["echo"]));
         assert_eq!(told, "echoed\n", "{location}: {}", nginx.error_log());
     }
-}
-
-#[test]
-fn connections_opened_and_closed_leave_nothing_behind() {
-    let Some((server, home)) = server() else { return };
-    let worker = server.workers()[0];
-    seen(client(&home, server.port(), &["many", "200"]));
-    let before = process::private_bytes(worker);
-    seen(client(&home, server.port(), &["many", "1000"]));
-    let after = process::private_bytes(worker);
-    assert!(after <= before + (1 << 20), "{before} bytes, then {after}");
 }

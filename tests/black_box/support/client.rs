@@ -250,7 +250,12 @@ impl Connection {
 
     /// As many bytes as there is room for.
     pub(crate) fn read_exact(&mut self, bytes: &mut [u8]) {
-        self.0.read_exact(bytes).unwrap();
+        self.try_read_exact(bytes).unwrap();
+    }
+
+    /// As many bytes as there is room for, if so many come.
+    pub(crate) fn try_read_exact(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact(bytes)
     }
 
     /// What comes before the connection is cut.
@@ -296,9 +301,14 @@ impl Connection {
 
     /// All there is until the server closes.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
+        self.rest_until_end().unwrap()
+    }
+
+    /// All there is until the server closes; an error where it resets the connection.
+    pub(crate) fn rest_until_end(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.0.read_to_end(&mut bytes).unwrap();
-        bytes
+        self.0.read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// Asserts that the server closes, having sent nothing more. A reset is a close as well where the server did not
@@ -312,6 +322,6 @@ impl Connection {
     }
 }
 
-fn broken(what: &str) -> io::Error {
+pub(super) fn broken(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("broken {what} in the answer"))
 }

@@ -10,6 +10,7 @@ pub(crate) mod process;
 pub(crate) mod server;
 pub(crate) mod venv;
 pub(crate) mod wait;
+pub(crate) mod websocket;
 
 pub(crate) use client::{Connection, Response};
 pub(crate) use server::{Finished, Running, Server};

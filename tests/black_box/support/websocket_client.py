@@ -86,12 +86,4 @@ async def too_long(url):
             print(error.rcvd.code)
 
 
-async def many(url):
-    for _ in range(int(sys.argv[3])):
-        async with connect(url + "/echo") as socket:
-            await socket.send("x")
-            await socket.recv()
-    print("done")
-
-
 asyncio.run(globals()[sys.argv[2]](sys.argv[1]))

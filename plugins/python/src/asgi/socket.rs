@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -23,6 +23,20 @@ use crate::wsgi;
 const WINDOW: usize = 64 * 1024;
 /// What a message costs beside its bytes, so that empty ones count too.
 const MESSAGE_COST: usize = 64;
+
+/// How long an application has to answer what it has been told, before its client is sent away.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Sending the client away because the worker leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goodbye {
+    /// The worker stays.
+    None,
+    /// With that code, as soon as the application has answered what it was told: it asks for more, or the time has come.
+    /// Nothing more is read, so that the client knows that what was not answered was not heard.
+    Due(CloseCode, Instant),
+    Said,
+}
 
 /// How far it has come.
 enum Stage {
@@ -46,6 +60,7 @@ struct State {
     unread: Vec<u8>,
     /// How it ended: what `receive` gives from then on.
     end: Option<Arrival>,
+    goodbye: Goodbye,
     /// The server waits to be asked for more.
     is_held: bool,
     is_task_done: bool,
@@ -82,6 +97,7 @@ impl Socket {
                 waiting: 0,
                 unread: Vec::new(),
                 end: None,
+                goodbye: Goodbye::None,
                 is_held: false,
                 is_task_done: false,
                 is_closed: false,
@@ -243,7 +259,7 @@ impl State {
         };
         let mut has_room = true;
         loop {
-            if self.waiting >= WINDOW {
+            if self.waiting >= WINDOW || matches!(self.goodbye, Goodbye::Due(..)) {
                 socket.pause();
                 has_room = false;
                 break;
@@ -289,6 +305,30 @@ impl State {
         }
     }
 
+    /// Begins the closing handshake. What still comes is nobody's.
+    fn say_goodbye(&mut self, code: CloseCode) {
+        let Stage::Open(socket) = &mut self.stage else {
+            return;
+        };
+        let _ = socket.close(code, "", Instant::now(), &mut self.output);
+        socket.resume(Instant::now());
+        self.goodbye = Goodbye::Said;
+        self.arrived.clear();
+        self.waiting = 0;
+        self.settle();
+        if std::mem::take(&mut self.is_held) && self.read(&[]) {
+            self.outflow.conversation.read_on();
+        }
+    }
+
+    /// The code with which the client is to be sent away, where the application has had its time by `now`.
+    fn late_goodbye(&self, now: Instant) -> Option<CloseCode> {
+        match self.goodbye {
+            Goodbye::Due(code, since) if now.saturating_duration_since(since) >= LAST_WORDS => Some(code),
+            _ => None,
+        }
+    }
+
     /// The client is gone, or as good as that.
     fn lose(&mut self, code: u16) {
         self.stage = Stage::Over;
@@ -299,6 +339,11 @@ impl State {
 
     fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over)
+    }
+
+    /// Do messages go both ways?
+    fn is_open(&self) -> bool {
+        matches!(&self.stage, Stage::Open(socket) if socket.state() == Connection::Open)
     }
 
     /// Who is to be woken.
@@ -326,6 +371,12 @@ impl Talk for Socket {
     fn next_event<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let mut state = self.state();
         let Some(arrival) = state.arrived.pop_front() else {
+            if let Goodbye::Due(code, _) = state.goodbye {
+                state.say_goodbye(code);
+                drop(state);
+                driver::deliver(self.id);
+                state = self.state();
+            }
             return match &state.end {
                 Some(end) => events::arrival(py, end).map(Some),
                 None => Ok(None),
@@ -397,10 +448,11 @@ impl Talk for Socket {
                     true => CloseCode::SERVICE_RESTART,
                     false => CloseCode::GOING_AWAY,
                 };
-                let State { stage, output, .. } = &mut *state;
-                if let Stage::Open(socket) = stage {
-                    let _ = socket.close(code, "", Instant::now(), output);
-                    state.settle();
+                let is_idle = state.arrived.is_empty() && !state.receivers.is_empty();
+                if state.is_open() && is_idle {
+                    state.say_goodbye(code);
+                } else if state.is_open() && state.goodbye == Goodbye::None {
+                    state.goodbye = Goodbye::Due(code, Instant::now());
                 }
             }
             Heard::Gone | Heard::Overdue { .. } => {
@@ -422,27 +474,18 @@ impl Talk for Socket {
     fn finish(&self, py: Python<'_>, error: Option<&PyErr>) {
         let mut state = self.state();
         state.is_task_done = true;
-        let State { stage, output, .. } = &mut *state;
         let (code, what) = match error {
             Some(_) => (CloseCode::INTERNAL_ERROR, Some("the application raised")),
             None => (CloseCode::NORMAL, None),
         };
-        let is_over = match stage {
+        let is_over = match &state.stage {
             Stage::Open(socket) => socket.state() != Connection::Open,
             Stage::Over => true,
             Stage::Asked(_) | Stage::Denied(_) | Stage::Denying => false,
         };
-        let what = match stage {
-            Stage::Open(socket) => {
-                let _ = socket.close(code, "", Instant::now(), output);
-                // What still comes is nobody's.
-                socket.resume(Instant::now());
-                state.arrived.clear();
-                state.waiting = 0;
-                state.settle();
-                if std::mem::take(&mut state.is_held) && state.read(&[]) {
-                    state.outflow.conversation.read_on();
-                }
+        let what = match state.stage {
+            Stage::Open(_) => {
+                state.say_goodbye(code);
                 what
             }
             Stage::Over => what,
@@ -471,14 +514,18 @@ impl Talk for Socket {
 
     fn tick(&self, py: Python<'_>) {
         let mut state = self.state();
-        let State { stage, output, .. } = &mut *state;
         let now = Instant::now();
-        let Stage::Open(socket) = stage else { return };
-        if socket.next_deadline().is_none_or(|deadline| deadline > now) {
-            return;
+        if let Some(code) = state.late_goodbye(now) {
+            state.say_goodbye(code);
+        } else {
+            let State { stage, output, .. } = &mut *state;
+            let Stage::Open(socket) = stage else { return };
+            if socket.next_deadline().is_none_or(|deadline| deadline > now) {
+                return;
+            }
+            socket.on_deadline(now, output);
+            state.settle();
         }
-        socket.on_deadline(now, output);
-        state.settle();
         let futures = state.take_waiters();
         let is_forgotten = state.is_over() && state.is_task_done;
         drop(state);
