@@ -158,6 +158,7 @@ impl Runtime for PythonRuntime {
         let frozen = self.attached(|py, runtime| {
             // What every worker would make for itself is made here, and shared.
             runtime.gateway = Some(runtime.make_gateway(py)?);
+            raw::forget_lookups(py);
             py.import("gc")?.call_method0("freeze").map(drop)
         });
         if let Err(error) = frozen {

@@ -45,6 +45,17 @@ pub(crate) fn reference_count<T>(object: &Py<T>, _py: Python<'_>) -> isize {
     unsafe { ffi::Py_REFCNT(object.as_ptr()) as isize }
 }
 
+/// Empties the cache of attribute lookups, which holds a reference to every name in it. A process that was forked from this
+/// one would let go of names of the import, one by one as it puts in its own, and so write to the pages that they lie
+/// on. From Python 3.12 on such names are immortal, and nothing is written: there the cache is worth keeping.
+pub(crate) fn forget_lookups(_py: Python<'_>) {
+    // SAFETY: the interpreter is held; what is forgotten is looked up again.
+    #[cfg(not(Py_3_12))]
+    unsafe {
+        ffi::PyType_ClearCache();
+    }
+}
+
 /// Puts `value` under `key` unless there is one already, which is then returned.
 pub(crate) fn insert_or_existing<'py>(
     dict: &Bound<'py, PyDict>,
