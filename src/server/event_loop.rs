@@ -143,7 +143,7 @@ impl EventLoop {
         let poll = Poll::new()?;
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), MAILBOX)?));
         let capacity = Capacity::new(limits.max_connections, sys::descriptor_limit());
-        let services = Services::new(dispatch, mailbox, limits, access_log, slot);
+        let services = Services::new(dispatch, mailbox, limits, access_log, slot)?;
         Ok(Self {
             poll,
             events: Events::with_capacity(EVENTS),

@@ -17,6 +17,8 @@ const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 5;
 /// Bytes that a connection may take along; the most that a client has sent and nobody has looked at is in its socket.
 pub(crate) const UNREAD_BYTES: usize = 32 * 1024;
+/// Bytes of a message at most.
+pub(super) const MESSAGE_BYTES: usize = HEADER_BYTES + UNREAD_BYTES;
 
 /// Both ends.
 #[derive(Debug)]
@@ -73,17 +75,17 @@ impl Ferry {
         sys::send_descriptor(self.departures.as_fd(), &message, stream)
     }
 
-    /// Takes the connection that has been on the way for the longest time; `None`: none is.
+    /// Takes the connection that has been on the way for the longest time; `None`: none is. `scratch`, of
+    /// [`MESSAGE_BYTES`] or more, is written to.
     ///
     /// # Errors
     /// What recvmsg(2) gives; `InvalidData`: what was sent is no connection, and is gone.
-    pub(crate) fn take(&self) -> io::Result<Option<Passenger>> {
-        let mut message = vec![0; HEADER_BYTES + UNREAD_BYTES];
-        let Some((count, stream)) = sys::receive_descriptor(self.arrivals.as_fd(), &mut message)? else {
+    pub(crate) fn take(&self, scratch: &mut [u8]) -> io::Result<Option<Passenger>> {
+        let Some((count, stream)) = sys::receive_descriptor(self.arrivals.as_fd(), scratch)? else {
             return Ok(None);
         };
-        message.truncate(count);
-        let Some(origin) = decode(&message) else {
+        let message = &scratch[..count];
+        let Some(origin) = decode(message) else {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 "a connection of another version",
@@ -92,7 +94,7 @@ impl Ferry {
         Ok(Some(Passenger {
             stream,
             origin,
-            unread: message.split_off(HEADER_BYTES),
+            unread: message[HEADER_BYTES..].to_vec(),
         }))
     }
 }
@@ -129,17 +131,21 @@ mod tests {
 
     use super::*;
 
+    fn take(ferry: &Ferry) -> io::Result<Option<Passenger>> {
+        ferry.take(&mut [0; MESSAGE_BYTES])
+    }
+
     #[test]
     fn a_connection_arrives_with_its_origin_and_what_was_not_read_although_its_sender_is_gone() {
         let ferry = Ferry::new().unwrap();
-        assert!(ferry.take().unwrap().is_none());
+        assert!(take(&ferry).unwrap().is_none());
         for port in [Some(8000), Some(0), None] {
             for protocol in [ProtocolKind::Http, ProtocolKind::Uwsgi] {
                 let origin = Origin { protocol, port };
                 let (ours, mut theirs) = UnixStream::pair().unwrap();
                 ferry.send(ours.as_fd(), origin, b"GET").unwrap();
                 drop(ours);
-                let passenger = ferry.take().unwrap().unwrap();
+                let passenger = take(&ferry).unwrap().unwrap();
                 assert_eq!((passenger.origin, &passenger.unread[..]), (origin, &b"GET"[..]));
                 UnixStream::from(passenger.stream).write_all(b"hello").unwrap();
                 let mut heard = String::new();
@@ -147,7 +153,7 @@ mod tests {
                 assert_eq!(heard, "hello");
             }
         }
-        assert!(ferry.take().unwrap().is_none());
+        assert!(take(&ferry).unwrap().is_none());
     }
 
     #[test]
@@ -164,9 +170,9 @@ mod tests {
             .count();
         assert!((1..10_000).contains(&sent), "{sent}");
         for _ in 0..sent {
-            assert_eq!(ferry.take().unwrap().unwrap().unread, unread);
+            assert_eq!(take(&ferry).unwrap().unwrap().unread, unread);
         }
-        assert!(ferry.take().unwrap().is_none());
+        assert!(take(&ferry).unwrap().is_none());
     }
 
     #[test]
@@ -181,10 +187,10 @@ mod tests {
         ] {
             if !nonsense.is_empty() {
                 sys::send_message(ferry.departures.as_fd(), nonsense).unwrap();
-                assert!(ferry.take().is_err());
+                assert!(take(&ferry).is_err());
             }
             sys::send_descriptor(ferry.departures.as_fd(), nonsense, ours.as_fd()).unwrap();
-            assert!(ferry.take().is_err());
+            assert!(take(&ferry).is_err());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! [`Services`]: what connections need of the house they live in: who runs the application, the clock, limits, logs,
 //! the scoreboard.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,17 +10,19 @@ use uwrs_api::{BodySource, ConnectionInfo, Exchange, ExchangeId, Outbound, Peer,
 use crate::config::Limits;
 use crate::logging::AccessLog;
 use crate::scoreboard::Slot;
-use crate::sys;
+use crate::sys::{self, Pages};
 
 use super::clock::Clock;
 use super::dispatch::{Dispatch, Work};
 use super::exchange::Record;
+use super::ferry;
 use super::mailbox::Mailbox;
 use super::stints::{self, Stint, Stints};
 use super::strays::Strays;
 
 /// Bytes read at once. One buffer for all connections: an idle one holds none.
 const READ_BYTES: usize = 64 * 1024;
+const _: () = assert!(READ_BYTES >= ferry::MESSAGE_BYTES);
 
 /// What it takes to send something while an application is at work.
 pub(crate) struct Means<'a> {
@@ -41,8 +44,8 @@ pub struct Services {
     pub(crate) slot: Slot,
     pub(super) stints: Stints,
     pub(super) strays: Strays,
-    /// Filled by every read, emptied before the next.
-    pub(crate) scratch: Box<[u8]>,
+    /// Filled by every read, and by what comes with the ferry; emptied before the next.
+    pub(crate) scratch: Pages,
     /// Memory for the answer of whoever speaks: empty between two steps.
     pub(crate) spare: Outbound,
     /// The last request that was answered, emptied: memory for the next.
@@ -55,14 +58,16 @@ pub struct Services {
 }
 
 impl Services {
+    /// # Errors
+    /// There is no memory to read into.
     pub(crate) fn new(
         dispatch: Dispatch,
         mailbox: Arc<Mailbox>,
         limits: Limits,
         access_log: AccessLog,
         slot: Slot,
-    ) -> Self {
-        Self {
+    ) -> io::Result<Self> {
+        Ok(Self {
             dispatch,
             mailbox,
             clock: Clock::new(),
@@ -72,13 +77,13 @@ impl Services {
             slot,
             stints: Stints::default(),
             strays: Strays::default(),
-            scratch: vec![0; READ_BYTES].into_boxed_slice(),
+            scratch: Pages::new(READ_BYTES)?,
             spare: Outbound::default(),
             spare_request: None,
             told: Vec::new(),
             is_leaving: false,
             serial: 0,
-        }
+        })
     }
 
     /// A name for the next exchange of the connection in `slot`.

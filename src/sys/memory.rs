@@ -1,14 +1,15 @@
 //! [`SharedMemory`]: zeroed memory that a process shares with the children it forks, and over an exec with
-//! itself.
+//! itself. [`Pages`]: zeroed memory that costs what was written to.
 
 use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
+use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 use super::to_io;
 
@@ -81,6 +82,71 @@ impl Drop for SharedMemory {
     }
 }
 
+/// Zeroed bytes on pages of their own, which take no memory before they are first written to. The allocator, where it has
+/// room, would give memory that was in use before, and that is written to at once to be zeroed.
+#[derive(Debug)]
+pub struct Pages {
+    address: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread, and is reached through this value alone.
+unsafe impl Send for Pages {}
+// SAFETY: as above.
+unsafe impl Sync for Pages {}
+
+impl Pages {
+    /// `bytes` of them, at least one.
+    ///
+    /// # Errors
+    /// What mmap(2) gives; `InvalidInput`: none were asked for.
+    pub fn new(bytes: usize) -> io::Result<Self> {
+        let Some(length) = NonZeroUsize::new(bytes) else {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        };
+        let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing.
+        let address = unsafe { mmap_anonymous(None, length, rights, MapFlags::MAP_PRIVATE) };
+        let address = address.map_err(to_io)?.cast();
+        Ok(Self { address, bytes })
+    }
+}
+
+impl Default for Pages {
+    /// None.
+    fn default() -> Self {
+        let address = NonNull::dangling();
+        Self { address, bytes: 0 }
+    }
+}
+
+impl Deref for Pages {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: as many bytes as were mapped, readable and initialised; none where nothing was. They live as long as
+        // `self`.
+        unsafe { std::slice::from_raw_parts(self.address.as_ptr(), self.bytes) }
+    }
+}
+
+impl DerefMut for Pages {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, writable, and `self` is borrowed for as long.
+        unsafe { std::slice::from_raw_parts_mut(self.address.as_ptr(), self.bytes) }
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            // SAFETY: this mapping was made by `new` and every reference into it borrows from `self`.
+            let unmapped = unsafe { munmap(self.address.cast(), self.bytes) };
+            debug_assert!(unmapped.is_ok(), "the mapping was made by new()");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::Ordering;
@@ -95,5 +161,17 @@ mod tests {
         first.words()[7].store(42, Ordering::Relaxed);
         assert_eq!(second.words()[7].load(Ordering::Relaxed), 42);
         assert_eq!(second.bytes(), 4096);
+    }
+
+    #[test]
+    fn pages_are_zeroed_and_keep_what_is_written() {
+        let mut pages = Pages::new(100_000).unwrap();
+        assert_eq!(pages.len(), 100_000);
+        assert!(pages.iter().all(|&byte| byte == 0));
+        pages[99_999] = 7;
+        let taken = std::mem::take(&mut pages);
+        assert!(pages.is_empty());
+        assert_eq!(taken[99_999], 7);
+        assert!(Pages::new(0).is_err());
     }
 }

@@ -147,7 +147,7 @@ impl EventLoop {
     pub(super) fn take_off_ferry(&mut self, most: usize) {
         for _ in 0..most {
             let Some(landing) = &self.landing else { return };
-            match landing.ferry.take() {
+            match landing.ferry.take(&mut self.services.scratch) {
                 Ok(Some(passenger)) => self.board(passenger),
                 Ok(None) => return,
                 Err(error) if error.kind() == ErrorKind::InvalidData => {
@@ -187,9 +187,10 @@ impl EventLoop {
     fn pass_on(&mut self) {
         let Some(landing) = &self.landing else { return };
         let ferry = Arc::clone(&landing.ferry);
-        let taken: Vec<Passenger> = std::iter::from_fn(|| ferry.take().ok().flatten())
-            .take(PASSED_ON)
-            .collect();
+        let taken: Vec<Passenger> =
+            std::iter::from_fn(|| ferry.take(&mut self.services.scratch).ok().flatten())
+                .take(PASSED_ON)
+                .collect();
         for passenger in taken {
             let Passenger {
                 stream,
