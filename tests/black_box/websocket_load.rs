@@ -29,6 +29,12 @@ async def application(scope, receive, send):
     if scope["path"] == "/fail":
         raise LookupError("now")
     while (event := await receive())["type"] == "websocket.receive":
+        if event["text"].isdigit():
+            for _ in range(int(event["text"])):
+                task = asyncio.ensure_future(asyncio.wait_for(receive(), 1000))
+                await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.wait([task])
         if event["text"] == "leave":
             return await send({"type": "websocket.close", "code": 4000})
         await send({"type": "websocket.send", "text": event["text"]})
@@ -151,6 +157,19 @@ fn an_idle_one_costs_little_and_is_there_when_it_speaks() {
     for (at, socket) in sockets.iter_mut().enumerate() {
         socket.echo(&format!("still number {at}"));
     }
+}
+
+#[test]
+fn giving_up_to_wait_for_a_message_leaves_nothing_behind() {
+    let server = server("asyncio");
+    let worker = server.settle(1)[0];
+    let mut socket = WebSocket::open(server.connect(), "/");
+    socket.echo("1000");
+    let (before, _) = measure(worker);
+    socket.echo("20000");
+    let (after, _) = measure(worker);
+    // So many futures would be 2 MB and more.
+    assert!(after < before + LEEWAY, "{before} KiB, then {after} KiB");
 }
 
 #[test]

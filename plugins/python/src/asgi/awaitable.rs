@@ -150,8 +150,8 @@ impl Wait {
             .call_method0(intern!(py, "create_future"))?;
         let iterator = future.call_method0(intern!(py, "__await__"))?;
         match self.purpose {
-            For::Event => self.talk.wait_for_event(future.unbind()),
-            For::Room => self.talk.wait_for_room(future.unbind()),
+            For::Event => self.talk.wait_for_event(py, future.unbind()),
+            For::Room => self.talk.wait_for_room(py, future.unbind()),
         }
         Ok(iterator)
     }

@@ -16,7 +16,7 @@ use uwrs_api::{Appetite, Body, Conversation, ExchangeId, FilePart, Heard, Reques
 use super::driver;
 use super::events::{self, Sent};
 use super::outflow::{self, Outflow};
-use super::talk::{Progress, Talk, wake};
+use super::talk::{Progress, Talk, wait, wake};
 use crate::wsgi;
 
 pyo3::create_exception!(
@@ -334,12 +334,12 @@ impl Talk for Channel {
         state.outflow.has_room() || matches!(state.answer, Answer::Over)
     }
 
-    fn wait_for_event(&self, future: Py<PyAny>) {
-        self.state().receivers.push(future);
+    fn wait_for_event(&self, py: Python<'_>, future: Py<PyAny>) {
+        wait(py, &mut self.state().receivers, future);
     }
 
-    fn wait_for_room(&self, future: Py<PyAny>) {
-        self.state().outflow.wait(future);
+    fn wait_for_room(&self, py: Python<'_>, future: Py<PyAny>) {
+        self.state().outflow.wait(py, future);
     }
 
     fn hear(&self, py: Python<'_>, heard: Heard<'_>) -> Appetite {

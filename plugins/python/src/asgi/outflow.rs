@@ -6,7 +6,7 @@ use uwrs_api::{Conversation, Delivered, ResponseHead};
 
 use super::channel::gone;
 use super::driver;
-use super::talk::Progress;
+use super::talk::{self, Progress};
 
 /// Bytes that may be left amidst a turn, before the application waits for the turn to send them.
 const UNSENT: usize = 64 * 1024;
@@ -55,8 +55,8 @@ impl Outflow {
     }
 
     /// `future` is to be set when there is room.
-    pub(super) fn wait(&mut self, future: Py<PyAny>) {
-        self.waiting.push(future);
+    pub(super) fn wait(&mut self, py: Python<'_>, future: Py<PyAny>) {
+        talk::wait(py, &mut self.waiting, future);
     }
 
     /// There is room, or no need of it: who waited for it is to be woken.

@@ -14,7 +14,7 @@ use uwrs_websocket::{CloseCode, Event, Handshake, MessageKind, State as Connecti
 
 use super::channel::{gone, is_expected};
 use super::outflow::{self, Outflow};
-use super::talk::{Progress, Talk, wake};
+use super::talk::{Progress, Talk, is_pending, wait, wake};
 use super::websocket_events::{self as events, Arrival, Sent};
 use super::{driver, registry};
 use crate::wsgi;
@@ -418,12 +418,12 @@ impl Talk for Socket {
         state.outflow.has_room() || state.is_over()
     }
 
-    fn wait_for_event(&self, future: Py<PyAny>) {
-        self.state().receivers.push(future);
+    fn wait_for_event(&self, py: Python<'_>, future: Py<PyAny>) {
+        wait(py, &mut self.state().receivers, future);
     }
 
-    fn wait_for_room(&self, future: Py<PyAny>) {
-        self.state().outflow.wait(future);
+    fn wait_for_room(&self, py: Python<'_>, future: Py<PyAny>) {
+        self.state().outflow.wait(py, future);
     }
 
     fn hear(&self, py: Python<'_>, heard: Heard<'_>) -> Appetite {
@@ -448,7 +448,8 @@ impl Talk for Socket {
                     true => CloseCode::SERVICE_RESTART,
                     false => CloseCode::GOING_AWAY,
                 };
-                let is_idle = state.arrived.is_empty() && !state.receivers.is_empty();
+                let is_awaited = state.receivers.iter().any(|future| is_pending(py, future));
+                let is_idle = state.arrived.is_empty() && is_awaited;
                 if state.is_open() && is_idle {
                     state.say_goodbye(code);
                 } else if state.is_open() && state.goodbye == Goodbye::None {

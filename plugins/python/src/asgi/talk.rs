@@ -37,10 +37,10 @@ pub(super) trait Talk: Send + Sync {
     fn has_room(&self) -> bool;
 
     /// `future` is to be set when there is an event.
-    fn wait_for_event(&self, future: Py<PyAny>);
+    fn wait_for_event(&self, py: Python<'_>, future: Py<PyAny>);
 
     /// `future` is to be set when there is room.
-    fn wait_for_room(&self, future: Py<PyAny>);
+    fn wait_for_room(&self, py: Python<'_>, future: Py<PyAny>);
 
     /// Something has happened at the client's side.
     fn hear(&self, py: Python<'_>, heard: Heard<'_>) -> Appetite;
@@ -57,6 +57,20 @@ pub(super) trait Talk: Send + Sync {
     fn tick(&self, py: Python<'_>) {
         let _ = py;
     }
+}
+
+/// Adds `future` to those that wait, and forgets those that do not wait any more: an application may give up waiting
+/// (`asyncio.wait_for`) as often as it likes. Called under a talk's lock: asyncio's futures, and uvloop's, run no Python
+/// code here.
+pub(super) fn wait(py: Python<'_>, waiting: &mut Vec<Py<PyAny>>, future: Py<PyAny>) {
+    waiting.retain(|future| is_pending(py, future));
+    waiting.push(future);
+}
+
+/// Does someone still wait for it?
+pub(super) fn is_pending(py: Python<'_>, future: &Py<PyAny>) -> bool {
+    let done = future.bind(py).call_method0(intern!(py, "done"));
+    done.and_then(|done| done.is_truthy()).is_ok_and(|done| !done)
 }
 
 /// Sets the futures that are not done: whoever waits looks again.
