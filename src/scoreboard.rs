@@ -290,6 +290,11 @@ impl Slot {
         self.words().set(word::OVERSTAYED, since.unwrap_or(0));
     }
 
+    /// When the loop, which another one drives, was last turned; 0: it never was, or is not to be any more.
+    pub fn last_beat(&self) -> u64 {
+        self.words().get(word::BEAT)
+    }
+
     /// No thread is in the application any more.
     pub fn rest(&self) {
         self.words().set(word::STINT, 0);

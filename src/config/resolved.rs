@@ -402,6 +402,8 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// How long a request may keep the application busy.
     pub harakiri: Harakiri,
+    /// `slow-callback`: how long the loop of an ASGI application may be blocked before the log tells; `None`: it does not.
+    pub slow_callback: Option<Duration>,
     /// `max-connections`: of a worker; `None`: as many as it has descriptors for.
     pub max_connections: Option<usize>,
 }
@@ -440,6 +442,7 @@ impl Default for Limits {
             send_timeout: Duration::from_secs(60),
             keep_alive: Duration::from_secs(65),
             harakiri: Harakiri::default(),
+            slow_callback: Some(Duration::from_secs(1)),
             max_connections: None,
         }
     }

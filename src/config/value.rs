@@ -77,6 +77,25 @@ pub(super) fn amount(text: &str, usual: u64, most: u64) -> Result<Read<u64>, Str
     })
 }
 
+/// Seconds, at most so many: `2`, `0.25`.
+pub(super) fn seconds(text: &str, most: u64) -> Result<Read<f64>, String> {
+    let (plain, comment_cut) = without_comment(text);
+    let is_plain = plain.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let value = match plain.parse::<f64>() {
+        Ok(value) if is_plain => value,
+        _ if has_unit(plain) => return Err(format!("{}: it is in seconds", not_a_number(plain))),
+        _ => return Err(not_a_number(plain)),
+    };
+    if value > most as f64 {
+        return Err(format!("must be at most {most}, not {plain}"));
+    }
+    Ok(Read {
+        value,
+        comment_cut,
+        remark: None,
+    })
+}
+
 /// Is it a number with letters behind it, such as `64k`?
 fn has_unit(text: &str) -> bool {
     let digits = text

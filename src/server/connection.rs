@@ -404,8 +404,13 @@ impl Connection {
                 self.phase = Phase::Closing { farewell };
                 Step::More
             }
-            // What has begun to arrive goes on: no client's pace is another's burden.
-            Phase::Reading if self.is_between() && self.has_input() && services.dispatch.is_full() => {
+            // What has begun to arrive goes on: no client's pace is another's burden. Where another thread minds the loop of
+            // one that is blocked there is nobody to say how a body is wanted.
+            Phase::Reading
+                if (self.is_between() || services.dispatch.is_minded())
+                    && self.has_input()
+                    && services.dispatch.is_full() =>
+            {
                 Step::Held
             }
             Phase::Reading | Phase::Collecting { .. } | Phase::Gathering { .. } => self.read_on(services),

@@ -1,5 +1,7 @@
 //! [`Dispatch`]: who runs applications: the loop's own thread, at once, or whichever thread takes the [`Work`] off a
-//! queue. Which threads there are and when they come is the worker's business.
+//! queue, or the loop's own when it has let go of the loop. Which threads there are and when they come is the worker's business.
+
+mod deferred;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,6 +9,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use uwrs_api::{Appetite, BodyMode, BodySource, Exchange, ExchangeId, Gateway, Heard, Pull, Request};
 
 use crate::sys;
+
+use deferred::Deferred;
+pub(crate) use deferred::take_charge;
+pub(super) use deferred::{Unheard, gateway};
 
 /// Pieces of one body that are asked for before other work has its turn: its connection is in the processor's caches.
 const PIECES_IN_A_ROW: u32 = 64;
@@ -39,6 +45,11 @@ impl Work {
         }
     }
 
+    /// Does that exchange begin with it?
+    fn begins(&self, id: ExchangeId) -> bool {
+        matches!(self, Self::Answer(exchange) if exchange.responder.id() == id)
+    }
+
     /// Does it, on the calling thread. The answer to a request goes to the mailbox.
     pub fn run(self, gateway: &dyn Gateway) -> Option<Pulled> {
         match self {
@@ -66,6 +77,8 @@ pub(crate) enum Dispatch {
     Inline(Box<dyn Gateway>),
     /// Whoever takes it off the queue.
     Queued(Queue),
+    /// The loop's thread, after its turn.
+    Deferred(Deferred),
 }
 
 /// Work that waits for a thread.
@@ -109,10 +122,46 @@ impl Dispatch {
         })
     }
 
+    /// Work for the thread that calls [`take_charge`], after its turns.
+    pub(super) fn deferred() -> Self {
+        Self::Deferred(Deferred::default())
+    }
+
+    /// Is the application called at once?
+    pub(super) fn is_inline(&self) -> bool {
+        matches!(self, Self::Inline(_))
+    }
+
+    /// Is the thread blocked whose work is deferred, and another one has the loop?
+    pub(super) fn is_minded(&self) -> bool {
+        matches!(self, Self::Deferred(deferred) if deferred.is_minded())
+    }
+
+    /// Says so.
+    pub(super) fn set_minded(&mut self, is_minded: bool) {
+        if let Self::Deferred(deferred) = self {
+            deferred.set_minded(is_minded);
+        }
+    }
+
+    /// Is there something that the gateway has not heard, and that its thread, which is the calling one, can tell it now?
+    pub(super) fn has_unheard(&self) -> bool {
+        matches!(self, Self::Deferred(deferred) if !deferred.is_minded() && deferred.has_unheard())
+    }
+
+    /// What the gateway has not heard.
+    pub(super) fn take_unheard(&mut self) -> VecDeque<(ExchangeId, Unheard)> {
+        match self {
+            Self::Deferred(deferred) => deferred.take_unheard(),
+            _ => VecDeque::new(),
+        }
+    }
+
     /// Is there no room for another request?
     pub(super) fn is_full(&self) -> bool {
         match self {
             Self::Inline(_) => false,
+            Self::Deferred(deferred) => deferred.is_minded(),
             Self::Queued(queue) => queue.requests + queue.under_way >= queue.capacity,
         }
     }
@@ -120,7 +169,7 @@ impl Dispatch {
     /// How many requests may be in hand at once; 0 where they are answered as they come.
     pub(super) fn capacity(&self) -> usize {
         match self {
-            Self::Inline(_) => 0,
+            Self::Inline(_) | Self::Deferred(_) => 0,
             Self::Queued(queue) => queue.capacity,
         }
     }
@@ -130,12 +179,17 @@ impl Dispatch {
         match self {
             Self::Inline(_) => false,
             Self::Queued(queue) => !queue.work.is_empty(),
+            Self::Deferred(deferred) => !deferred.work.is_empty(),
         }
     }
 
     /// The work that has waited longest.
     pub(super) fn take(&mut self) -> Option<Work> {
-        let Self::Queued(queue) = self else { return None };
+        let queue = match self {
+            Self::Inline(_) => return None,
+            Self::Deferred(deferred) => return deferred.take(),
+            Self::Queued(queue) => queue,
+        };
         let work = queue.work.pop_front()?;
         queue.under_way += 1;
         if matches!(work, Work::Answer(_)) {
@@ -144,10 +198,12 @@ impl Dispatch {
         Some(work)
     }
 
-    /// A thread has brought back what it took.
-    pub(super) fn done(&mut self) {
-        if let Self::Queued(queue) = self {
-            queue.under_way = queue.under_way.saturating_sub(1);
+    /// A thread has brought back what it took, for that exchange.
+    pub(super) fn done(&mut self, exchange: Option<ExchangeId>) {
+        match self {
+            Self::Inline(_) => {}
+            Self::Queued(queue) => queue.under_way = queue.under_way.saturating_sub(1),
+            Self::Deferred(deferred) => deferred.done(exchange),
         }
     }
 
@@ -155,6 +211,8 @@ impl Dispatch {
     pub(super) fn body_mode(&self, request: &Request) -> BodyMode {
         match self {
             Self::Inline(gateway) => gateway.body_mode(request),
+            // No request begins while the gateway's thread is blocked.
+            Self::Deferred(_) => gateway().map_or(BodyMode::Complete, |gateway| gateway.body_mode(request)),
             Self::Queued(_) => BodyMode::Complete,
         }
     }
@@ -163,6 +221,7 @@ impl Dispatch {
     pub(super) fn hear(&self, id: ExchangeId, heard: Heard<'_>) -> Appetite {
         match self {
             Self::Inline(gateway) => gateway.hear(id, heard),
+            Self::Deferred(deferred) => deferred.hear(id, heard),
             Self::Queued(_) => Appetite::Full,
         }
     }
@@ -173,6 +232,10 @@ impl Dispatch {
             Self::Inline(gateway) => {
                 answer(&**gateway, exchange);
                 true
+            }
+            Self::Deferred(deferred) => {
+                deferred.work.push_back(Work::Answer(exchange));
+                false
             }
             Self::Queued(queue) => {
                 queue.requests += 1;
@@ -190,6 +253,10 @@ impl Dispatch {
     ) -> Option<(Pull, Box<dyn BodySource>)> {
         match self {
             Self::Inline(_) => Some((pull(&mut *source), source)),
+            Self::Deferred(deferred) => {
+                deferred.work.push_back(Work::Pull(id, source));
+                None
+            }
             Self::Queued(queue) => {
                 queue.push_pull(id, source);
                 None
@@ -201,6 +268,7 @@ impl Dispatch {
     pub(super) fn discard(&mut self, source: Box<dyn BodySource>) {
         match self {
             Self::Inline(_) => discard(source),
+            Self::Deferred(deferred) => deferred.work.push_back(Work::Discard(source)),
             Self::Queued(queue) => queue.work.push_back(Work::Discard(source)),
         }
     }

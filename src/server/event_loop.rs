@@ -134,6 +134,16 @@ impl EventLoop {
         Self::with_dispatch(Dispatch::queue(capacity), limits, access_log, slot)
     }
 
+    /// A loop whose work waits for the thread that turns it, which takes it between two turns, see
+    /// [`EventLoop::take_work`]: so that another can mind the loop while an application blocks that thread. The gateway is
+    /// what that thread has taken charge of.
+    ///
+    /// # Errors
+    /// As [`EventLoop::new`].
+    pub fn deferring(limits: Limits, access_log: AccessLog, slot: Slot) -> io::Result<Self> {
+        Self::with_dispatch(Dispatch::deferred(), limits, access_log, slot)
+    }
+
     fn with_dispatch(
         dispatch: Dispatch,
         limits: Limits,
@@ -225,6 +235,11 @@ impl EventLoop {
         self.services.mailbox.rouse();
     }
 
+    /// What ends the wait of the one who waits for events, from any thread.
+    pub(crate) fn mailbox(&self) -> Arc<Mailbox> {
+        Arc::clone(&self.services.mailbox)
+    }
+
     fn handle_all(&mut self, occurrences: impl Iterator<Item = Occurrence>) -> Vec<ForeignToken> {
         self.services.clock.update();
         let foreign = occurrences
@@ -280,7 +295,8 @@ impl EventLoop {
         }
         self.deliver_mail();
         self.services.told.retain(|told| Some(*told) != exchange);
-        self.services.dispatch.done();
+        self.services.dispatch.done(exchange);
+        self.tell_unheard();
         // Those that were held come before those that speak now.
         self.release_held();
     }
@@ -525,6 +541,7 @@ impl EventLoop {
         // One that was answered in the application's stead is counted already.
         if let Some(status) = status
             && !is_told
+            && !is_given_up
         {
             self.services.slot.end(status, 0);
         }

@@ -20,12 +20,13 @@ mod strays;
 mod stream;
 
 pub(crate) use connection::Sending;
+pub(crate) use dispatch::take_charge;
 pub use dispatch::{Pulled, Work};
 pub use event_loop::{EventLoop, ForeignToken, Landing};
 pub(crate) use exchange::Record;
 pub use ferry::Ferry;
 pub use listener::{Listener, Speak};
-pub(crate) use mailbox::{call_in_person, employ};
+pub(crate) use mailbox::{Mailbox, call_in_person, employ};
 pub use services::Services;
 pub use stints::{Stint, Stints};
 

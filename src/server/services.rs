@@ -102,7 +102,7 @@ impl Services {
         exchange: Exchange,
         mut send_now: impl FnMut(&mut Means<'_>) -> bool,
     ) -> bool {
-        if matches!(self.dispatch, Dispatch::Queued(_)) {
+        if !self.dispatch.is_inline() {
             return self.dispatch.answer(exchange);
         }
         let (id, began) = (exchange.responder.id(), self.clock.shared());
@@ -133,7 +133,7 @@ impl Services {
         peer: &Peer,
         source: Box<dyn BodySource>,
     ) -> Option<(Pull, Box<dyn BodySource>)> {
-        if matches!(self.dispatch, Dispatch::Queued(_)) {
+        if !self.dispatch.is_inline() {
             return self.dispatch.pull(record.id, source);
         }
         stints::show(record.id, &record.request, peer, self.clock.shared(), &self.slot);

@@ -1,15 +1,23 @@
 //! A worker whose thread belongs to another loop (asyncio's), which turns the server's when that has something to do.
+//!
+//! With `harakiri` on, applications are called between two turns, without the server's loop in hand: the
+//! [`watchman`](super::watchman) has it while one of them blocks the thread.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use uwrs_api::{Delivered, Driver, ExchangeId, Gateway, Runtime, Turned, Turns};
 
-use crate::server::call_in_person;
+use crate::logging::AccessLog;
+use crate::scoreboard::Slot;
+use crate::server::{EventLoop, Mailbox, call_in_person, take_charge};
 
+use super::watchman::Watchman;
 use super::{Departure, Seat, Worker, start_alone};
 
 /// A turn that was asked for amidst a turn (an application that runs its loop inside a callback of it) is due again after
@@ -26,34 +34,135 @@ pub(super) fn serve(
     mut driver: Box<dyn Driver>,
     runtime: &dyn Runtime,
 ) -> io::Result<Departure> {
+    let limits = seat.config.limits.clone();
+    let (worker, gateway) = match limits.harakiri.limit {
+        None => (start_alone(seat, gateway)?, None),
+        Some(_) => {
+            let gateway: Rc<dyn Gateway> = Rc::from(gateway);
+            take_charge(Rc::clone(&gateway));
+            (start_deferring(seat)?, Some(gateway))
+        }
+    };
+    let helm = Arc::new(Helm::new(worker, gateway.is_some()));
+    let watchman = Watchman::employ(&helm, &limits, || driver.observer());
     let driven = Rc::new(Driven {
-        worker: RefCell::new(start_alone(seat, gateway)?),
+        helm,
+        gateway,
+        is_turning: Cell::new(false),
         ended: Cell::new(None),
     });
     call_in_person();
     loop {
         driver.drive(driven.clone());
         if let Some(departure) = driven.ended.get() {
+            driven.helm.is_over.store(true, Ordering::Release);
+            watchman.into_iter().for_each(Watchman::dismiss);
             driver.finish();
             return Ok(departure);
         }
         let files = runtime.source_files();
-        driven.worker.borrow_mut().look_at(files);
+        driven.helm.lock().look_at(files);
+    }
+}
+
+fn start_deferring(seat: Seat) -> io::Result<Worker> {
+    let (limits, log) = (seat.config.limits.clone(), AccessLog::new(&seat.config.logging));
+    let event_loop = EventLoop::deferring(limits, log, seat.slot.clone())?;
+    Worker::start(seat, event_loop)
+}
+
+/// The worker, and what another thread needs to see whether its loop turns.
+pub(super) struct Helm {
+    worker: Mutex<Worker>,
+    pub(super) slot: Slot,
+    pub(super) mailbox: Arc<Mailbox>,
+    /// The loop's epoll, which lives as long as the worker.
+    pub(super) epoll: RawFd,
+    /// Another thread may have the loop while an application blocks the driver's.
+    pub(super) can_be_minded: bool,
+    is_over: AtomicBool,
+}
+
+impl Helm {
+    fn new(worker: Worker, can_be_minded: bool) -> Self {
+        Self {
+            slot: worker.seat.slot.clone(),
+            mailbox: worker.event_loop.mailbox(),
+            epoll: worker.event_loop.as_raw_fd(),
+            can_be_minded,
+            is_over: AtomicBool::new(false),
+            worker: Mutex::new(worker),
+        }
+    }
+
+    /// The worker. Its thread holds the interpreter here: whoever else does this must not want that meanwhile.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Worker> {
+        // A panic amidst a turn is the end of one exchange; the loop's tables are whole between two steps.
+        self.worker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Is it time to go?
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
     }
 }
 
 /// The worker, as its driver sees it.
 struct Driven {
-    worker: RefCell<Worker>,
+    helm: Arc<Helm>,
+    /// What work that is deferred is done with.
+    gateway: Option<Rc<dyn Gateway>>,
+    /// This thread has the worker in hand.
+    is_turning: Cell<bool>,
     /// Set when everything is over.
     ended: Cell<Option<Departure>>,
 }
 
+/// The worker in this thread's hand.
+struct Hold<'a> {
+    worker: MutexGuard<'a, Worker>,
+    is_turning: &'a Cell<bool>,
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.is_turning.set(false);
+    }
+}
+
 impl Driven {
-    fn end(&self, departure: Departure) -> Turned {
-        if let Ok(worker) = self.worker.try_borrow() {
-            worker.seat.slot.beat(0);
+    /// `None`: this thread has it already.
+    fn take(&self) -> Option<Hold<'_>> {
+        if self.is_turning.replace(true) {
+            return None;
         }
+        let mut worker = self.helm.lock();
+        worker.event_loop.stand_back();
+        Some(Hold {
+            worker,
+            is_turning: &self.is_turning,
+        })
+    }
+
+    /// Does the work that a turn has brought.
+    fn do_work<'a>(&'a self, mut hold: Hold<'a>) -> Option<Hold<'a>> {
+        let Some(gateway) = &self.gateway else {
+            return Some(hold);
+        };
+        while let Some(work) = hold.worker.event_loop.take_work() {
+            drop(hold);
+            let exchange = work.exchange();
+            let pulled = work.run(&**gateway);
+            hold = self.take()?;
+            let event_loop = &mut hold.worker.event_loop;
+            event_loop.take_back(exchange, pulled, Instant::now());
+            event_loop.beat();
+        }
+        Some(hold)
+    }
+
+    fn end(&self, worker: &Worker, departure: Departure) -> Turned {
+        worker.seat.slot.beat(0);
         self.ended.set(Some(departure));
         Turned::Stop
     }
@@ -61,22 +170,26 @@ impl Driven {
 
 impl Turns for Driven {
     fn descriptor(&self) -> RawFd {
-        self.worker.borrow().event_loop.as_raw_fd()
+        self.helm.epoll
     }
 
     fn turn(&self) -> Turned {
-        let Ok(mut worker) = self.worker.try_borrow_mut() else {
+        let Some(mut hold) = self.take() else {
             return Turned::Wait(Some(NESTED));
         };
-        match worker.event_loop.turn(Some(Duration::ZERO)) {
-            Ok(heard) => worker.hear(&heard),
+        match hold.worker.event_loop.turn(Some(Duration::ZERO)) {
+            Ok(heard) => hold.worker.hear(&heard),
             Err(error) => {
                 log::error!("the event loop broke: {error}");
-                return self.end(Departure::Failed);
+                return self.end(&hold.worker, Departure::Failed);
             }
         }
+        let Some(mut hold) = self.do_work(hold) else {
+            return Turned::Again;
+        };
+        let worker = &mut *hold.worker;
         if let Some(departure) = worker.departure(true) {
-            return self.end(departure);
+            return self.end(worker, departure);
         }
         if worker.wants_sources() {
             return Turned::Stop;
@@ -91,9 +204,9 @@ impl Turns for Driven {
     }
 
     fn deliver(&self, id: ExchangeId) -> Delivered {
-        match self.worker.try_borrow_mut() {
-            Ok(mut worker) => worker.event_loop.deliver_now(id),
-            Err(_) => Delivered::Later,
+        match self.take() {
+            Some(mut hold) => hold.worker.event_loop.deliver_now(id),
+            None => Delivered::Later,
         }
     }
 }

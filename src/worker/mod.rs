@@ -9,6 +9,7 @@ mod minder;
 mod pool;
 mod roster;
 mod seat;
+mod watchman;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

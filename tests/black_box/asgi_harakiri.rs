@@ -39,9 +39,20 @@ async def blocked_at_once():
 
 async def blocked_in_c():
     await asyncio.sleep(0)
+    say("now it is blocked")
     libc = ctypes.PyDLL(None)
     while True:
         libc.sleep(3600)
+
+def spend(seconds):
+    time.sleep(seconds)
+
+async def block(seconds):
+    await asyncio.sleep(0)
+    spend(seconds)
+
+def block_later(seconds):
+    spend(seconds)
 
 async def send_part(send, body):
     await send({"type": "http.response.body", "body": body, "more_body": True})
@@ -54,6 +65,19 @@ async def application(scope, receive, send):
         await outer(float(value))
     if name == "stubborn":
         await stubborn(float(value))
+    if name == "block":
+        await block(float(value))
+    if name == "block_later":
+        asyncio.get_running_loop().call_later(0.1, block_later, float(value))
+    if name == "upload":
+        size, more = 0, True
+        while more:
+            event = await receive()
+            size, more = size + len(event["body"]), event["more_body"]
+            if size == 1000:
+                say("the upload begins")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        return await send({"type": "http.response.body", "body": b"%d" % size})
     if name.startswith("blocked"):
         await globals()[name]()
     if name == "receive":
@@ -204,4 +228,161 @@ fn a_task_that_takes_a_moment_to_end_costs_no_worker() {
         thread::sleep(Duration::from_millis(200));
     }
     assert_eq!(server.count_log("takes over"), 0, "{}", server.log());
+}
+
+#[test]
+fn the_client_of_a_request_that_blocks_the_loop_hears_so_and_another_worker_takes_over_first() {
+    for way in ["/blocked_in_python", "/blocked_at_once", "/blocked_in_c"] {
+        for server in servers("harakiri = 1\nharakiri-graceful-timeout = 2") {
+            let old = server.get("/").text().to_owned();
+            let mut waiting = ask(&server, "/slow/3600");
+            let response = server.get(way);
+            assert_eq!(
+                (response.status, response.text()),
+                (504, "Gateway Timeout\n"),
+                "{way}: {}",
+                server.log()
+            );
+            // Who waits for the loop as well, too.
+            assert_eq!(waiting.response().status, 504, "{way}: {}", server.log());
+            server.wait_for_log(&[&format!("\"GET {way}\" from 127.0.0.1:"), "(harakiri = 1)"]);
+            server.wait_for_log(&["app.py\", line ", &way[1..]]);
+            server.wait_for_log(&["did not leave within 2 s and is killed"]);
+            let takes_over = place(
+                &server,
+                &["worker 1: pid ", &format!("takes over from pid {old}")],
+            );
+            let killed = place(&server, &["is killed"]);
+            assert!(takes_over < killed, "{}", server.log());
+            assert_ne!(server.get("/").text(), old);
+        }
+    }
+}
+
+/// Where a line of the log stands that holds all of `parts`.
+fn place(server: &Running, parts: &[&str]) -> usize {
+    let log = server.log();
+    let place = log
+        .lines()
+        .position(|line| parts.iter().all(|part| line.contains(part)));
+    place.unwrap_or_else(|| panic!("no line has {parts:?}:\n{log}"))
+}
+
+#[test]
+fn a_web_server_in_front_hears_of_a_loop_that_is_blocked() {
+    let server = Server::new()
+        .app(APP)
+        .ini("socket = app.sock\nmodule = app\nharakiri = 1\nthreads = 3")
+        .start();
+    let mut connection = server.connect_unix("app.sock");
+    connection.send(packet::request("GET", "/blocked_in_c", &[]));
+    assert_eq!(connection.response().status, 504, "{}", server.log());
+}
+
+#[test]
+fn an_answer_that_is_under_way_is_cut_while_the_loop_is_blocked() {
+    let server = server("harakiri = 1\nharakiri-graceful-timeout = 60");
+    let pid: i32 = server.get("/").text().parse().unwrap();
+    let mut client = ask(&server, "/stops");
+    assert_eq!(client.head().unwrap().status, 200);
+    let blocking = ask(&server, "/blocked_in_c");
+    let rest = client.rest_until_cut();
+    assert!(
+        !String::from_utf8_lossy(&rest).contains("\r\n0\r\n"),
+        "{}",
+        server.log()
+    );
+    assert!(
+        process::is_alive(pid),
+        "not by the worker's death: {}",
+        server.log()
+    );
+    drop(blocking);
+    process::signal(pid, nix::sys::signal::Signal::SIGKILL);
+}
+
+#[test]
+fn clients_of_a_worker_whose_loop_is_blocked_go_on_at_another() {
+    let server = server("processes = 2\nharakiri = 20\nslow-callback = 0.5");
+    server.settle(2);
+    // Kept alive, with both.
+    let mut clients: Vec<Connection> = (0..16).map(|_| server.connect()).collect();
+    let mut pids: Vec<String> = Vec::new();
+    for client in &mut clients {
+        pids.push(client.get("/").text().to_owned());
+    }
+    let mut blocking = server.connect();
+    let blocked = blocking.get("/").text().to_owned();
+    assert!(pids.contains(&blocked), "{pids:?}");
+    blocking.send("GET /blocked_in_c HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.wait_for_log(&["now it is blocked"]);
+    let began = Instant::now();
+    for client in &mut clients {
+        let response = client.get("/");
+        assert_eq!(response.status, 200, "{}", server.log());
+        assert_ne!(response.text(), blocked);
+    }
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    process::signal(blocked.parse().unwrap(), nix::sys::signal::Signal::SIGKILL);
+}
+
+#[test]
+fn a_loop_that_was_blocked_for_a_while_goes_on_with_what_came_meanwhile() {
+    let server = server("harakiri = 60\nslow-callback = 0.2\nworker-reload-mercy = 1");
+    let mut blocking = server.connect();
+    let pid = blocking.get("/").text().to_owned();
+    let mut upload = server.connect();
+    upload.send("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n");
+    upload.send("x".repeat(1000));
+    server.wait_for_log(&["the upload begins"]);
+    let mut gone = ask(&server, "/stops");
+    assert_eq!(gone.head().unwrap().status, 200);
+    let mut idle = server.connect();
+    assert_eq!(idle.get("/").text(), pid);
+    blocking.send("GET /block/3 HTTP/1.1\r\nHost: a\r\n\r\n");
+    thread::sleep(Duration::from_millis(1000));
+    upload.send("y".repeat(299_000));
+    gone.reset();
+    idle.send("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(blocking.response().text(), pid);
+    assert_eq!(upload.response().text(), "300000");
+    for _ in 0..2 {
+        assert_eq!(idle.response().text(), pid);
+    }
+    server.wait_for_log(&[
+        "the event loop was blocked for ",
+        "(slow-callback = 0.2) by application",
+    ]);
+    assert_eq!(blocking.get("/").text(), pid);
+}
+
+#[test]
+fn large_bodies_come_whole_although_the_application_is_called_after_the_turn() {
+    let server = server("harakiri = 60");
+    let mut client = server.connect();
+    for _ in 0..5 {
+        let response = client.post("/upload", vec![b'x'; 3_000_000]);
+        assert_eq!(response.text(), "3000000", "{}", server.log());
+    }
+}
+
+#[test]
+fn what_blocks_the_loop_is_named_once_it_turns_again() {
+    // A background task, a timer's callback, a request; on both loops.
+    for server in servers("slow-callback = 0.3") {
+        for (way, name) in [("/block/1", "block"), ("/block_later/1", "block_later")] {
+            assert_eq!(server.get(way).status, 200);
+            server.wait_for_log(&["the event loop was blocked for ", "(slow-callback = 0.3) by "]);
+            server.wait_for_log(&["app.py\", line ", &format!("in {name}")]);
+            server.wait_for_log(&["app.py\", line ", "in spend"]);
+        }
+        let told = server.count_log("the event loop was blocked");
+        assert!(server.get("/slow/0.6").status == 200 && server.get("/block/0.05").status == 200);
+        assert_eq!(
+            server.count_log("the event loop was blocked"),
+            told,
+            "{}",
+            server.log()
+        );
+    }
 }

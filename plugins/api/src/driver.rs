@@ -2,6 +2,7 @@
 //!
 //! The server's loop is a descriptor that the driver watches; it becomes readable when a turn has something to do.
 
+use std::fmt;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,9 +14,42 @@ pub trait Driver {
     /// Turns `turns` until a turn says [`Turned::Stop`]; may be called again after that.
     fn drive(&mut self, turns: Rc<dyn Turns>);
 
+    /// What tells what this driver's thread, which is the calling one, is doing. `None`: that can't be told.
+    fn observer(&self) -> Option<Box<dyn Observer>> {
+        None
+    }
+
     /// No turn will follow: finishes what the applications have under way beside requests, and tells them that it is
     /// over (ASGI's lifespan).
     fn finish(&mut self);
+}
+
+/// What tells, on any thread and without the interpreter, what the thread of a driver is doing.
+pub trait Observer: Send {
+    /// The calls that it is in, the latest last. Empty: it did not answer.
+    fn look(&self) -> Vec<Frame>;
+}
+
+/// A call that a thread is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The source.
+    pub file: String,
+    /// Where in it, from 1.
+    pub line: u32,
+    /// The function's name.
+    pub function: String,
+}
+
+impl fmt::Display for Frame {
+    /// As a traceback has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "File \"{}\", line {}, in {}",
+            self.file, self.line, self.function
+        )
+    }
 }
 
 /// The server's loop, to be turned by a [`Driver`], on one thread.

@@ -17,7 +17,7 @@ mod runtime;
 mod text;
 
 pub use conversation::Conversation;
-pub use driver::{Delivered, Driver, Turned, Turns};
+pub use driver::{Delivered, Driver, Frame, Observer, Turned, Turns};
 pub use exchange::{Body, ConnectionInfo, Exchange, ExchangeId, Forerunner, Peer, Post, Responder};
 pub use file::FilePart;
 pub use gateway::{Appetite, BodyMode, Gateway, Heard};

@@ -18,6 +18,7 @@ impl Resolver<'_> {
         let send_timeout = self.timeout("so-send-timeout", pause);
         let keep_alive = self.amount("http-keepalive");
         let harakiri = self.harakiri();
+        let slow_callback = self.seconds("slow-callback", 86_400);
         let max_connections = self.said_number("max-connections")?;
         Some(Limits {
             head_bytes: head_bytes?,
@@ -30,6 +31,7 @@ impl Resolver<'_> {
             send_timeout: send_timeout?,
             keep_alive: Duration::from_secs(keep_alive?),
             harakiri: harakiri?,
+            slow_callback: Some(slow_callback?).filter(|limit| !limit.is_zero()),
             max_connections: max_connections.and_then(|number| usize::try_from(number).ok()),
         })
     }

@@ -13,6 +13,7 @@ mod sockets;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::definition::{Definition, Kind};
 use super::host::{FileKind, Host};
@@ -126,6 +127,16 @@ impl<'a> Resolver<'a> {
             return Some(usual);
         };
         self.read(setting, |text| value::amount(text, usual, most))
+    }
+
+    /// Seconds, of which parts may be said.
+    fn seconds(&mut self, name: &str, most: u64) -> Option<Duration> {
+        let Some(setting) = self.options.last(name) else {
+            let read = value::seconds(definition(name).default, most);
+            return read.ok().map(|read| Duration::from_secs_f64(read.value));
+        };
+        let seconds = self.read(setting, |text| value::seconds(text, most))?;
+        Some(Duration::from_secs_f64(seconds))
     }
 
     /// A number, if it was said. The outer `None`: it is wrong.

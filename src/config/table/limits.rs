@@ -114,6 +114,14 @@ pub(super) const OPTIONS: &[Definition] = &[
         "http-timeout",
         "the same as socket-timeout; of both, the longer one counts",
     ),
+    Definition::new(
+        "slow-callback",
+        Kind::Text("SECONDS"),
+        Theme::Limits,
+        "tell in the log what has blocked the event loop of an ASGI application for so long: the coroutine or callback, file \
+         and line; 0.25 is a quarter of a second, 0 is never",
+    )
+    .default("1"),
     option(
         "max-connections",
         1,

@@ -14,6 +14,7 @@ fn sample(definition: &Definition) -> String {
         ("interface", _) => "asgi",
         ("loop", _) => "asyncio",
         ("lifespan", _) => "off",
+        ("slow-callback", _) => "0.25",
         ("cheaper-busyness-max", _) => "60",
         (_, Kind::Flag) if definition.default == "true" => "false",
         (_, Kind::Flag) => "true",

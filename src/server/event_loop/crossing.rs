@@ -6,10 +6,11 @@ use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
-use uwrs_api::ConnectionInfo;
+use uwrs_api::{Appetite, ConnectionInfo, Reply};
 
 use super::{Admission, EventLoop, FERRY, Held};
 use crate::config::ProtocolKind;
+use crate::server::dispatch::{Unheard, gateway};
 use crate::server::ferry::{Ferry, Passenger};
 use crate::server::listener::Speak;
 use crate::server::stream::Stream;
@@ -81,6 +82,40 @@ impl EventLoop {
             self.accept_some(index, 1, 1);
         }
         self.take_off_ferry(1);
+    }
+
+    /// The thread that the work is deferred for is blocked: the calling one minds the loop meanwhile, without the gateway.
+    pub fn stand_in(&mut self) {
+        self.services.dispatch.set_minded(true);
+        self.burden();
+    }
+
+    /// That thread is back, and calls this, unless the loop was its own all the time.
+    pub fn stand_back(&mut self) {
+        if !self.services.dispatch.is_minded() {
+            return;
+        }
+        self.services.dispatch.set_minded(false);
+        self.unburden();
+        if let Some(gateway) = gateway() {
+            gateway.rest();
+        }
+        self.tell_unheard();
+        self.release_held();
+    }
+
+    /// Tells the gateway what it could not be told.
+    pub(super) fn tell_unheard(&mut self) {
+        if !self.services.dispatch.has_unheard() {
+            return;
+        }
+        for (id, unheard) in self.services.dispatch.take_unheard() {
+            let appetite = self.services.dispatch.hear(id, unheard.to_heard());
+            if matches!(unheard, Unheard::Body(_)) && appetite == Appetite::Hungry {
+                // It had to look full.
+                self.deliver(id, Reply::ReadOn);
+            }
+        }
     }
 
     /// Sends connections that wait for a thread to workers that are idle. `true`: some wait on, and may go when a worker

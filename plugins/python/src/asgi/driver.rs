@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use pyo3::exceptions::PyModuleNotFoundError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use uwrs_api::{Delivered, Driver, ExchangeId, LoadError, Turned, Turns};
+use uwrs_api::{Delivered, Driver, ExchangeId, LoadError, Observer, Turned, Turns};
 
 use super::lifespan::Lifespans;
 use super::registry;
+use crate::raw::StackObserver;
 use crate::{LoopChoice, failure, raw};
 
 /// How exactly deadlines of WebSockets are kept.
@@ -171,6 +172,17 @@ impl Driver for AsyncioDriver {
             }
         });
         TURNS.set(None);
+    }
+
+    fn observer(&self) -> Option<Box<dyn Observer>> {
+        let made = raw::with_interpreter(StackObserver::new);
+        match made {
+            Ok(observer) => Some(Box::new(observer)),
+            Err(error) => {
+                log::warn!("what blocks the event loop will not be named: {error}");
+                None
+            }
+        }
     }
 
     fn finish(&mut self) {

@@ -6,6 +6,7 @@ mod attach;
 mod descriptor;
 mod launch;
 mod object;
+mod observer;
 
 pub(crate) use attach::{
     after_fork_in_child, after_fork_in_parent, before_fork, discard, drop_discarded, enter_thread,
@@ -16,3 +17,4 @@ pub(crate) use launch::{Launch, launch};
 pub(crate) use object::{
     call_in_context, forget_lookups, insert_or_existing, latin1, latin1_bytes, reference_count,
 };
+pub(crate) use observer::StackObserver;
