@@ -1,11 +1,15 @@
 //! [`Listener`]: a listening socket as the loop sees it: what it accepts and which protocol those connections speak.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::{TcpListener, UnixListener};
+use socket2::SockRef;
 use uwrs_api::{ConnectionInfo, Peer, Protocol};
 
 use crate::config::{Limits, ProtocolKind};
@@ -40,6 +44,7 @@ impl Listener {
             peer: Peer::Unix,
             server_name: server_name.into(),
             server_port: port.map(|port| port.to_string()).unwrap_or_default().into(),
+            socket_path: path_of(&fd),
             tls: false,
         };
         let socket = match port {
@@ -99,6 +104,16 @@ impl Listener {
     pub(crate) fn speak(&self, limits: &Limits) -> Box<dyn Protocol> {
         (self.speak)(limits)
     }
+}
+
+/// Where a unix socket is bound, or the one that the connection was accepted at.
+pub(super) fn path_of(socket: impl AsFd) -> Option<Arc<Path>> {
+    let bound = SockRef::from(&socket).local_addr().ok()?;
+    if let Some(name) = bound.as_abstract_namespace() {
+        let name = [b"@", name].concat();
+        return Some(Path::new(OsStr::from_bytes(&name)).into());
+    }
+    bound.as_pathname().map(Arc::from)
 }
 
 impl AsFd for Listener {

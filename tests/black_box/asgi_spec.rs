@@ -190,14 +190,30 @@ fn client_and_server_are_pairs_of_host_and_port() {
 }
 
 #[test]
-fn over_a_unix_socket_there_is_no_client_and_the_server_has_no_port() {
+fn over_a_unix_socket_there_is_no_client_and_the_server_is_its_path() {
+    let name = format!("uwrs-spec-{}", std::process::id());
     let server = Server::new()
         .app(APP)
-        .ini("http = %dapp.sock\nmodule = app")
+        .ini(&format!(
+            "http = %dapp.sock\nhttp = @{name}\nsocket = %duwsgi.sock\nmodule = app"
+        ))
         .start();
+    let path = |name: &str| format!("server=('{}', None)", server.file(name).display());
     let response = server.connect_unix("app.sock").get("/");
-    assert_says(&response, &["client=None"]);
-    assert!(response.text().contains(", None)\n"), "{}", response.text());
+    assert_says(&response, &["client=None", &path("app.sock")]);
+    let response = Connection::abstract_name(&name).get("/");
+    assert_says(&response, &["client=None", &format!("server=('@{name}', None)")]);
+    let mut connection = server.connect_unix("uwsgi.sock");
+    connection.send(packet::packet(
+        0,
+        &[
+            ("REQUEST_METHOD", "GET"),
+            ("PATH_INFO", "/"),
+            ("REQUEST_URI", "/"),
+        ],
+    ));
+    let response = connection.response();
+    assert_says(&response, &["client=None", &path("uwsgi.sock")]);
 }
 
 #[test]

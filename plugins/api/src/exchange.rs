@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::{Reply, Request};
@@ -44,6 +45,8 @@ pub struct ConnectionInfo {
     pub server_name: Arc<str>,
     /// SERVER_PORT for requests that bring none: the listener's port, empty on a unix socket.
     pub server_port: Arc<str>,
+    /// The path of the listener's unix socket, `@name` for one of Linux's abstract namespace. `None` on an address.
+    pub socket_path: Option<Arc<Path>>,
     /// `true` where the listener itself speaks TLS.
     pub tls: bool,
 }

@@ -120,6 +120,7 @@ fn measure(gateway: &dyn Gateway, name: &str, request: &Request, body: usize) {
     let connection = Arc::new(ConnectionInfo {
         peer: Peer::Inet(([127, 0, 0, 1], 50123).into()),
         server_name: "localhost".into(),
+        socket_path: None,
         server_port: "8000".into(),
         tls: false,
     });

@@ -12,7 +12,7 @@ use super::{Admission, EventLoop, FERRY, Held};
 use crate::config::ProtocolKind;
 use crate::server::dispatch::{Unheard, gateway};
 use crate::server::ferry::{Ferry, Passenger};
-use crate::server::listener::Speak;
+use crate::server::listener::{Speak, path_of};
 use crate::server::stream::Stream;
 use crate::sys;
 
@@ -205,6 +205,7 @@ impl EventLoop {
             return log::debug!("a connection from another worker was over when it arrived");
         };
         let info = ConnectionInfo {
+            socket_path: path_of(&stream),
             peer,
             server_name: Arc::clone(&landing.server_name),
             server_port: origin

@@ -228,7 +228,6 @@ struct Addresses {
 
 impl Addresses {
     fn new(py: Python<'_>, connection: &ConnectionInfo) -> PyResult<Self> {
-        let port = number(connection.server_port.as_bytes());
         let client = match connection.peer {
             // A socket for both families shows IPv4 clients as ::ffff:192.0.2.1.
             Peer::Inet(address) => (address.ip().to_canonical().to_string(), address.port())
@@ -237,11 +236,13 @@ impl Addresses {
                 .unbind(),
             Peer::Unix => py.None(),
         };
+        let port = number(connection.server_port.as_bytes());
+        let server = match &connection.socket_path {
+            Some(path) => (path.as_os_str(), py.None()).into_pyobject(py)?,
+            None => (&*connection.server_name, port).into_pyobject(py)?,
+        };
         Ok(Self {
-            server: (&*connection.server_name, port)
-                .into_pyobject(py)?
-                .into_any()
-                .unbind(),
+            server: server.into_any().unbind(),
             client,
         })
     }

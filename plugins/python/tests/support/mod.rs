@@ -162,6 +162,7 @@ impl Ask {
             connection: ConnectionInfo {
                 peer: Peer::Inet(([192, 0, 2, 7], 50123).into()),
                 server_name: "server.example".into(),
+                socket_path: None,
                 server_port: "8000".into(),
                 tls: false,
             },
