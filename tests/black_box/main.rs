@@ -12,6 +12,7 @@
 
 mod answers;
 mod asgi;
+mod asgi_beside;
 mod asgi_frameworks;
 mod asgi_harakiri;
 mod asgi_load;

@@ -8,6 +8,7 @@
 
 #![deny(unsafe_code)]
 
+mod apart;
 mod asgi;
 mod by_connection;
 mod failure;

@@ -14,7 +14,7 @@ use uwrs_api::{Delivered, Driver, ExchangeId, LoadError, Observer, Turned, Turns
 use super::lifespan::Lifespans;
 use super::registry;
 use crate::raw::StackObserver;
-use crate::{LoopChoice, failure, raw};
+use crate::{LoopChoice, apart, failure, raw};
 
 /// How exactly deadlines of WebSockets are kept.
 const TICK: Duration = Duration::from_secs(1);
@@ -62,36 +62,6 @@ pub(super) fn make_loop<'py>(py: Python<'py>, choice: LoopChoice) -> Result<Boun
 
 fn new_loop<'py>(py: Python<'py>, module: &str) -> PyResult<Bound<'py, PyAny>> {
     py.import(module)?.call_method0("new_event_loop")
-}
-
-/// While it lives this thread runs no loop, as far as asyncio knows: so that a synchronous application may run its own.
-pub(super) struct Apart<'py> {
-    py: Python<'py>,
-    event_loop: Py<PyAny>,
-}
-
-/// See [`Apart`].
-pub(super) fn apart<'py>(py: Python<'py>, event_loop: &Py<PyAny>) -> Apart<'py> {
-    set_running(py, &py.None());
-    Apart {
-        py,
-        event_loop: event_loop.clone_ref(py),
-    }
-}
-
-impl Drop for Apart<'_> {
-    fn drop(&mut self) {
-        set_running(self.py, &self.event_loop);
-    }
-}
-
-fn set_running(py: Python<'_>, event_loop: &Py<PyAny>) {
-    let set = py
-        .import(intern!(py, "asyncio.events"))
-        .and_then(|events| events.call_method1(intern!(py, "_set_running_loop"), (event_loop,)));
-    if let Err(error) = set {
-        log::debug!("asyncio's running loop: {error}");
-    }
 }
 
 /// Turns the server's loop for as long as the worker lives.
@@ -167,9 +137,11 @@ impl Driver for AsyncioDriver {
         let descriptor = turns.descriptor();
         TURNS.set(Some(turns));
         raw::with_interpreter(|py| {
+            apart::enter_loop(self.event_loop.clone_ref(py));
             if let Err(error) = self.run(py, descriptor) {
                 log::error!("the loop broke\n{}", failure::traceback(py, &error));
             }
+            apart::leave_loop(py);
         });
         TURNS.set(None);
     }

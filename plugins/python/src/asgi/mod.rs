@@ -31,7 +31,7 @@ use uwrs_websocket::{Handshake, Rejection};
 use crate::interface::Interface;
 use crate::mounts::{Mounts, Place};
 use crate::wsgi::{self, WsgiGateway};
-use crate::{Settings, failure, raw};
+use crate::{Settings, apart, failure, raw};
 
 use awaitable::{Receive, Send};
 use channel::Channel;
@@ -114,7 +114,7 @@ impl AsgiGateway {
         let app = place.app;
         if app.interface == Interface::Wsgi {
             // It is no coroutine of the loop: what it calls may start a loop of its own.
-            let _apart = driver::apart(py, &self.event_loop);
+            let _apart = apart::apart(py);
             return self.wsgi.handle(exchange);
         }
         let Some(conversation) = exchange.responder.into_conversation() else {

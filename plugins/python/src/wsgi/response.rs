@@ -11,8 +11,8 @@ use uwrs_api::{BodySource, FilePart, Pull, Reply, ReplyBody, Request, Responder,
 use super::answer::{Answer, Begun, StartedHead};
 use super::body::{self, Whole};
 use super::file_wrapper::FileWrapper;
-use super::stream::Stream;
-use crate::{failure, raw};
+use super::stream::{self, Stream};
+use crate::failure;
 
 /// An answer to be sent.
 pub(super) struct Delivery<'a> {
@@ -137,7 +137,7 @@ struct FileOwner(Stream);
 
 impl BodySource for FileOwner {
     fn pull(&mut self) -> Pull {
-        raw::with_interpreter(|py| self.0.close(py));
+        stream::in_application(|py| self.0.close(py));
         Pull::End
     }
 }

@@ -11,7 +11,7 @@ use uwrs_api::{BodySource, Pull, Request};
 use super::answer::Answer;
 use super::body;
 use super::response::log_failure;
-use crate::raw;
+use crate::{apart, raw};
 
 /// An iterable on its way out. Dropping it before its end (the client is gone, or has all it wants) closes it.
 pub(super) struct Stream {
@@ -105,16 +105,24 @@ impl Stream {
 
 impl BodySource for Stream {
     fn pull(&mut self) -> Pull {
-        raw::with_interpreter(|py| self.pull_with(py))
+        in_application(|py| self.pull_with(py))
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
         if self.open.is_some() {
-            raw::with_interpreter(|py| self.close(py));
+            in_application(|py| self.close(py));
         }
     }
+}
+
+/// Runs code of the application, outside of its call.
+pub(super) fn in_application<R>(work: impl FnOnce(Python<'_>) -> R) -> R {
+    raw::with_interpreter(|py| {
+        let _apart = apart::apart(py);
+        work(py)
+    })
 }
 
 fn call_close(py: Python<'_>, close: &Py<PyAny>, request: &Request) {
