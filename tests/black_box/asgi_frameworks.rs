@@ -1,8 +1,11 @@
-//! FastAPI, Starlette, Quart and Django's asynchronous side: the examples, with the real packages, on either loop.
+//! FastAPI, Starlette, Quart, Litestar, Channels and Django's asynchronous side: the examples, with the real packages, on either loop.
+
+use std::path::Path;
 
 use crate::examples::{FREE_PORT, ini};
 use crate::frameworks::{django, examples, form_with_file};
 use crate::support::{Connection, Response, Running, Server, soon, venv};
+use crate::websocket::{client as websocket_client, seen};
 
 /// An example with the ini that lies beside it, and further lines. `None` where its packages are not there.
 fn example(name: &str, event_loop: &str) -> Option<Running> {
@@ -38,6 +41,11 @@ fn post_json(connection: &mut Connection, target: &str, json: &str) -> Response 
         json.len()
     ));
     connection.response()
+}
+
+/// What a WebSocket client sees that does what the words say.
+fn websocket_seen(home: &Path, port: u16, words: &[&str]) -> String {
+    seen(websocket_client(home, port, words))
 }
 
 fn upload(connection: &mut Connection, target: &str, file: &[u8]) -> Response {
@@ -130,6 +138,77 @@ fn quart_is_served() {
         "{\"started\":true,\"sum\":6}"
     );
     assert_eq!(connection.get("/stream").text(), "line 1\nline 2\nline 3\n");
+}
+
+fn litestar_is_at_home(event_loop: &str) {
+    let Some(mut server) = example("litestar", event_loop) else {
+        return;
+    };
+    let mut connection = server.connect();
+    assert_eq!(
+        connection.get("/").text(),
+        "{\"message\":\"Hello from Litestar\"}"
+    );
+    let sold = post_json(
+        &mut connection,
+        "/items",
+        r#"{"name": "tea", "price": 2.5, "amount": 2}"#,
+    );
+    assert_eq!((sold.status, sold.text()), (201, "{\"total\":5.0}"));
+    let refused = post_json(&mut connection, "/items", r#"{"name": "tea", "price": "dear"}"#);
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    let counted = connection.post("/count", vec![b'x'; 1_000_000]);
+    assert_eq!(counted.text(), "{\"bytes\":1000000}");
+    assert_eq!(connection.get("/stream").text(), "line 1\nline 2\nline 3\n");
+    let source = std::fs::read(examples().join("litestar/app.py")).unwrap();
+    assert_eq!(connection.get("/source").body, source);
+    assert_eq!(connection.get("/blocking").text(), "from a thread");
+    let home = venv::frameworks().unwrap();
+    let seen = websocket_seen(&home, server.port(), &["shout"]);
+    assert_eq!(seen, "HELLO\nENOUGH\n");
+    server.signal(nix::sys::signal::Signal::SIGTERM);
+    server.wait_for_end();
+    assert!(server.log().contains("the application ends"), "{}", server.log());
+}
+
+#[test]
+fn litestar_is_at_home_on_asyncio() {
+    litestar_is_at_home("asyncio");
+}
+
+#[test]
+fn litestar_is_at_home_on_uvloop() {
+    litestar_is_at_home("uvloop");
+}
+
+fn channels_is_at_home(event_loop: &str) {
+    let Some(server) = example("channels", event_loop) else {
+        return;
+    };
+    let mut connection = server.connect();
+    connection.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(connection.response().text().contains("<title>A chat</title>"));
+    let home = venv::frameworks().unwrap();
+    assert_eq!(
+        websocket_seen(&home, server.port(), &["chat"]),
+        "{\"text\": \"hello\"} {\"text\": \"hello\"}\n{\"text\": \"someone left with 1000\"}\n\
+         {\"text\": \"alone\"}\n403\n"
+    );
+    assert_eq!(
+        websocket_seen(&home, server.port(), &["shout"]),
+        "HELLO\n4000 as you wish\n"
+    );
+    assert!(!server.log().contains("Traceback"), "{}", server.log());
+}
+
+#[test]
+fn channels_is_at_home_on_asyncio() {
+    channels_is_at_home("asyncio");
+}
+
+#[test]
+fn channels_is_at_home_on_uvloop() {
+    channels_is_at_home("uvloop");
 }
 
 fn django_is_at_home(event_loop: &str) {

@@ -59,7 +59,7 @@ async def application(scope, receive, send):
 "#;
 
 /// The client, on its way.
-fn client(home: &Path, port: u16, words: &[&str]) -> Child {
+pub(crate) fn client(home: &Path, port: u16, words: &[&str]) -> Child {
     let script = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/tests/black_box/support/websocket_client.py"
@@ -75,7 +75,7 @@ fn client(home: &Path, port: u16, words: &[&str]) -> Child {
 }
 
 /// What the client saw.
-fn seen(client: Child) -> String {
+pub(crate) fn seen(client: Child) -> String {
     let output = client.wait_with_output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");

@@ -86,4 +86,37 @@ async def too_long(url):
             print(error.rcvd.code)
 
 
+async def shout(url):
+    async with connect(url + "/shout", origin=own_page(url)) as socket:
+        await socket.send("hello")
+        print(await socket.recv())
+        await socket.send("enough")
+        try:
+            print(await socket.recv())
+        except ConnectionClosed as error:
+            print(error.rcvd.code, error.rcvd.reason)
+
+
+async def chat(url):
+    """Two in a room, one in another, and one from a page of somebody else."""
+    page = own_page(url)
+    async with connect(url + "/rooms/one", origin=page) as first, connect(url + "/rooms/two", origin=page) as other:
+        async with connect(url + "/rooms/one", origin=page) as second:
+            await second.send('{"text": "hello"}')
+            print(await first.recv(), await second.recv())
+        print(await first.recv())
+        await other.send('{"text": "alone"}')
+        print(await other.recv())
+    try:
+        async with connect(url + "/rooms/one", origin="http://elsewhere.example"):
+            print("accepted")
+    except InvalidStatus as error:
+        print(error.response.status_code)
+
+
+def own_page(url):
+    """Where a page would come from that talks to that server."""
+    return url.replace("ws:", "http:")
+
+
 asyncio.run(globals()[sys.argv[2]](sys.argv[1]))

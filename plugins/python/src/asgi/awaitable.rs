@@ -1,11 +1,14 @@
 //! `receive` and `send`, and what they return to be awaited: finished at once where there is nothing to wait for.
+//!
+//! It is no coroutine, but can do all that asyncio asks of one: `asyncio.create_task(receive())` works.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pyo3::exceptions::PyStopIteration;
+use pyo3::exceptions::{PyBaseException, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
 
 use super::talk::{Progress, Talk};
 
@@ -28,10 +31,8 @@ impl Receive {
 #[pymethods]
 impl Receive {
     fn __call__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        match self.talk.next_event(py)? {
-            Some(event) => Ok(Py::new(py, Event(Mutex::new(Some(event.into_any().unbind()))))?.into_any()),
-            None => Wait::object(py, &self.talk, &self.event_loop, For::Event),
-        }
+        // The event is taken when it is waited for: a task that is cancelled before it begins loses none.
+        Wait::object(py, &self.talk, &self.event_loop, For::Event)
     }
 }
 
@@ -61,42 +62,89 @@ impl Send {
     }
 }
 
-/// Nothing to wait for and nothing to give: one for all.
-#[pyclass(frozen, module = "uwrs")]
-struct Done;
+/// What `receive()` and `send()` return.
+#[pyclass(frozen, module = "uwrs", freelist = 64)]
+struct Awaited(Mutex<Await>);
 
+/// How far the wait has come.
+enum Await {
+    /// It is over, with nothing to give.
+    Done,
+    Waits(Wait),
+}
+
+/// Nothing to wait for and nothing to give: one for all.
 fn done(py: Python<'_>) -> PyResult<Py<PyAny>> {
-    static DONE: PyOnceLock<Py<Done>> = PyOnceLock::new();
-    let done = DONE.get_or_try_init(py, || Py::new(py, Done))?;
+    static DONE: PyOnceLock<Py<Awaited>> = PyOnceLock::new();
+    let done = DONE.get_or_try_init(py, || Py::new(py, Awaited(Mutex::new(Await::Done))))?;
     Ok(done.clone_ref(py).into_any())
 }
 
-#[pymethods]
-impl Done {
-    fn __await__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
+impl Awaited {
+    fn object(py: Python<'_>, wait: Await) -> PyResult<Py<PyAny>> {
+        Ok(Py::new(py, Self(Mutex::new(wait)))?.into_any())
     }
 
-    fn __next__(&self) -> Option<()> {
-        None
+    /// Not held while Python code runs: that may come back here.
+    fn replace(&self, wait: Await) -> Await {
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), wait)
     }
 }
 
-/// An event that is here.
-#[pyclass(frozen, module = "uwrs", freelist = 64)]
-struct Event(Mutex<Option<Py<PyAny>>>);
-
 #[pymethods]
-impl Event {
+impl Awaited {
     fn __await__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
         slf
     }
 
-    fn __next__(&self) -> PyResult<Option<()>> {
-        match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(event) => Err(PyStopIteration::new_err((event,))),
-            None => Ok(None),
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    /// What the loop waits for next; at the end, StopIteration with what was awaited.
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        match self.replace(Await::Done) {
+            Await::Done => Ok(None),
+            Await::Waits(mut wait) => {
+                let step = wait.step(py);
+                if let Ok(Some(_)) = step {
+                    self.replace(Await::Waits(wait));
+                }
+                step
+            }
         }
+    }
+
+    /// As a coroutine's: the value goes to nobody.
+    fn send(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let _ = value;
+        self.__next__(py)?.ok_or_else(|| PyStopIteration::new_err(()))
+    }
+
+    /// As a coroutine's: the wait ends with that.
+    #[pyo3(signature = (kind, value=None, traceback=None))]
+    fn throw(
+        &self,
+        kind: &Bound<'_, PyAny>,
+        value: Option<&Bound<'_, PyAny>>,
+        traceback: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        self.close();
+        let error = match (value.filter(|value| !value.is_none()), kind.cast::<PyType>()) {
+            (Some(value), _) if value.is_instance_of::<PyBaseException>() => value.clone(),
+            (Some(value), Ok(kind)) => kind.call1((value,))?,
+            (None, Ok(kind)) => kind.call0()?,
+            (_, Err(_)) => kind.clone(),
+        };
+        if let Some(traceback) = traceback.filter(|traceback| !traceback.is_none()) {
+            error.setattr(intern!(error.py(), "__traceback__"), traceback)?;
+        }
+        Err(PyErr::from_value(error))
+    }
+
+    /// As a coroutine's: nobody waits any more.
+    fn close(&self) {
+        drop(self.replace(Await::Done));
     }
 }
 
@@ -108,13 +156,12 @@ enum For {
 }
 
 /// Waits by a future of the loop, as often as it takes.
-#[pyclass(frozen, module = "uwrs")]
 struct Wait {
     talk: Arc<dyn Talk>,
     event_loop: Py<PyAny>,
     purpose: For,
     /// The future's iterator, while one is waited for.
-    waiting: Mutex<Option<Py<PyAny>>>,
+    waiting: Option<Py<PyAny>>,
 }
 
 impl Wait {
@@ -128,9 +175,30 @@ impl Wait {
             talk: Arc::clone(talk),
             event_loop: event_loop.clone_ref(py),
             purpose,
-            waiting: Mutex::default(),
+            waiting: None,
         };
-        Ok(Py::new(py, wait)?.into_any())
+        Awaited::object(py, Await::Waits(wait))
+    }
+
+    /// See [`Awaited::__next__`].
+    fn step(&mut self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        loop {
+            if let Some(iterator) = self.waiting.take() {
+                match iterator.bind(py).call_method0(intern!(py, "__next__")) {
+                    Ok(yielded) => {
+                        self.waiting = Some(iterator);
+                        return Ok(Some(yielded.unbind()));
+                    }
+                    Err(error) if error.is_instance_of::<PyStopIteration>(py) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            match self.outcome(py)? {
+                Some(value) if value.is_none(py) => return Ok(None),
+                Some(value) => return Err(PyStopIteration::new_err((value,))),
+                None => self.waiting = Some(self.begin(py)?.unbind()),
+            }
+        }
     }
 
     /// What was waited for, by the value that ends the wait; `None`: it is not here.
@@ -154,38 +222,5 @@ impl Wait {
             For::Room => self.talk.wait_for_room(py, future.unbind()),
         }
         Ok(iterator)
-    }
-}
-
-#[pymethods]
-impl Wait {
-    fn __await__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
-    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
-    /// What the loop waits for next; at the end, StopIteration with what was awaited.
-    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
-        loop {
-            if let Some(iterator) = waiting.take() {
-                match iterator.bind(py).call_method0(intern!(py, "__next__")) {
-                    Ok(yielded) => {
-                        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(iterator);
-                        return Ok(Some(yielded.unbind()));
-                    }
-                    Err(error) if error.is_instance_of::<PyStopIteration>(py) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            match self.outcome(py)? {
-                Some(value) if value.is_none(py) => return Ok(None),
-                Some(value) => return Err(PyStopIteration::new_err((value,))),
-                None => waiting = Some(self.begin(py)?.unbind()),
-            }
-        }
     }
 }
