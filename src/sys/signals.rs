@@ -7,7 +7,7 @@
 
 use std::io;
 use std::os::fd::{IntoRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
 use libc::c_int;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
@@ -121,6 +121,9 @@ impl std::os::fd::AsFd for MasterSignals {
 static OWNER: AtomicI32 = AtomicI32::new(0);
 static PIPE: AtomicI32 = AtomicI32::new(-1);
 
+/// The handler of the application that USR1 is shared with, as an address; 0: none.
+static SHARED: AtomicUsize = AtomicUsize::new(0);
+
 /// A single process was asked to start anew, by HUP or USR2.
 static RESTART: AtomicBool = AtomicBool::new(false);
 /// How often a single process was asked to leave.
@@ -163,14 +166,48 @@ pub fn take_worker_signals() -> io::Result<OwnedFd> {
     let (read, write) = pipe()?;
     // The write end stays open as long as the process: a handler may run at any time.
     PIPE.store(write.into_raw_fd(), Ordering::Relaxed);
-    renew_worker_signals()?;
+    install(worker_handler)?;
     Ok(read)
 }
 
 /// Installs the handlers of [`take_worker_signals`] again, over what an application installed while it was
-/// loaded.
+/// loaded or began its life. It keeps those signals that mean nothing to a worker, and shares USR1.
 pub fn renew_worker_signals() -> io::Result<()> {
-    install(worker_handler)
+    renew(worker_handler, &WORKER_COMMANDS)
+}
+
+/// Installs handlers again: of the signals that belong to the server, and of those that the application has not taken.
+fn renew(handler_of: impl Fn(Signal) -> extern "C" fn(c_int), ours: &[Signal]) -> io::Result<()> {
+    for signal in COMMANDS.into_iter().chain([Signal::SIGWINCH]) {
+        let handler = handler_of(signal);
+        match taken_by_application(signal, handler)? {
+            Some(theirs) if signal == Signal::SIGUSR1 => {
+                SHARED.store(theirs, Ordering::Relaxed);
+                set_action(signal, SigHandler::Handler(write_number_and_pass_on))?;
+            }
+            Some(_) if !ours.contains(&signal) => {}
+            _ => set_action(signal, SigHandler::Handler(handler))?,
+        }
+    }
+    Ok(())
+}
+
+/// The handler that somebody else has installed in the place of `ours`, as an address.
+fn taken_by_application(signal: Signal, ours: extern "C" fn(c_int)) -> io::Result<Option<usize>> {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: without a new action this only writes the present one, to a place of its size.
+    let asked = unsafe { libc::sigaction(signal as c_int, std::ptr::null(), action.as_mut_ptr()) };
+    if asked < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has written it.
+    let action = unsafe { action.assume_init() };
+    // What wants to know more than the number can't be called by a handler that knows no more.
+    let is_plain = action.sa_flags & libc::SA_SIGINFO == 0;
+    let handler = action.sa_sigaction;
+    let is_theirs =
+        is_plain && ![libc::SIG_DFL, libc::SIG_IGN, ours as libc::sighandler_t].contains(&handler);
+    Ok(is_theirs.then_some(handler))
 }
 
 /// Takes signals as a process without a master. Like a worker's; and the second INT or TERM becomes a QUIT,
@@ -179,20 +216,25 @@ pub fn renew_worker_signals() -> io::Result<()> {
 pub fn take_single_signals(mercy: u32) -> io::Result<OwnedFd> {
     let read = take_worker_signals()?;
     MERCY.store(mercy, Ordering::Relaxed);
-    renew_single_signals()?;
+    install(single_handler)?;
     // A master that became this process had them blocked.
     SigSet::empty().thread_set_mask().map_err(to_io)?;
     Ok(read)
 }
 
-/// Installs the handlers of [`take_single_signals`] again, over what an application installed while it was
-/// loaded.
+/// Installs the handlers of [`take_single_signals`] again, as [`renew_worker_signals`] does.
 pub fn renew_single_signals() -> io::Result<()> {
-    install(|signal| match signal {
+    let more = [Signal::SIGHUP, Signal::SIGUSR2];
+    renew(single_handler, &[&WORKER_COMMANDS[..], &more].concat())
+}
+
+/// What a process without a master does on a signal.
+fn single_handler(signal: Signal) -> extern "C" fn(c_int) {
+    match signal {
         Signal::SIGINT | Signal::SIGTERM => leave_or_hurry,
         Signal::SIGHUP | Signal::SIGUSR2 => leave_and_restart,
         other => worker_handler(other),
-    })
+    }
 }
 
 /// Did HUP or USR2 come to this single process?
@@ -239,6 +281,23 @@ extern "C" fn take_no_notice(signal: c_int) {
 
 extern "C" fn write_number(signal: c_int) {
     in_owner(signal, || write_byte(signal));
+}
+
+extern "C" fn write_number_and_pass_on(signal: c_int) {
+    let errno = nix::errno::Errno::last_raw();
+    // A process that the application has forked has its handler too.
+    // SAFETY: getpid has no preconditions.
+    if unsafe { libc::getpid() } == OWNER.load(Ordering::Relaxed) {
+        write_byte(signal);
+    }
+    nix::errno::Errno::set_raw(errno);
+    let theirs = SHARED.load(Ordering::Relaxed);
+    if theirs != 0 {
+        // SAFETY: it is what sigaction gave as this signal's handler, which takes a number (there was no SA_SIGINFO), and
+        // handlers live as long as the process.
+        let theirs = unsafe { std::mem::transmute::<usize, extern "C" fn(c_int)>(theirs) };
+        theirs(signal);
+    }
 }
 
 extern "C" fn leave_or_hurry(signal: c_int) {

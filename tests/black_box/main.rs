@@ -16,6 +16,7 @@ mod asgi_beside;
 mod asgi_frameworks;
 mod asgi_harakiri;
 mod asgi_load;
+mod asgi_loops;
 mod asgi_spec;
 mod asgi_trailers;
 mod boot;
