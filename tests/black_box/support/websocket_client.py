@@ -12,7 +12,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 async def echo(url):
     for compression in (None, "deflate"):
         async with connect(url + "/echo", max_size=None, compression=compression) as socket:
-            messages = ["hi", "\u00fc\u4e2d\U0001f600", "", b"", b"\x00\xff", "x" * 3_000_000, os.urandom(1_000_000)]
+            whole = "\u00fc\u4e2d\U0001f600"
+            messages = ["hi", whole, whole * 50_000, "", b"", b"\x00\xff", "x" * 3_000_000, os.urandom(1_000_000)]
             for message in messages:
                 await socket.send(message)
                 assert await socket.recv() == message, "%r came back otherwise" % message[:20]

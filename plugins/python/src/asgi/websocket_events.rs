@@ -5,9 +5,12 @@ use bytes::Bytes;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBytes, PyDict, PyString};
-use uwrs_api::ResponseHead;
+use uwrs_api::{Outbound, ResponseHead};
 use uwrs_websocket::MessageKind;
+
+use crate::wsgi::lend;
 
 use super::events::{flag, kind_and_message, kind_of, put_fields, read_head, to_bytes};
 
@@ -43,9 +46,7 @@ pub(super) fn arrival<'py>(py: Python<'py>, arrival: &Arrival) -> PyResult<Bound
     match arrival {
         Arrival::Connect => {}
         Arrival::Text(text) => {
-            // It was checked as it came.
-            let text = String::from_utf8_lossy(text);
-            event.set_item(intern!(py, "text"), PyString::new(py, &text))?;
+            event.set_item(intern!(py, "text"), PyString::from_bytes(py, text)?)?;
         }
         Arrival::Binary(bytes) => event.set_item(intern!(py, "bytes"), PyBytes::new(py, bytes))?,
         Arrival::Disconnect(code, reason) => {
@@ -98,8 +99,7 @@ pub(super) fn read(message: &Bound<'_, PyAny>) -> PyResult<Sent> {
                             kind_of(&text)
                         ))
                     })?;
-                    let text = Bytes::copy_from_slice(text.to_str()?.as_bytes());
-                    Ok(Sent::Message(MessageKind::Text, text))
+                    Ok(Sent::Message(MessageKind::Text, text_to_bytes(text)?))
                 }
                 _ => Err(PyValueError::new_err(
                     "websocket.send: needs one of \"text\" and \"bytes\"",
@@ -140,6 +140,15 @@ pub(super) fn read(message: &Bound<'_, PyAny>) -> PyResult<Sent> {
             "send: \"{other}\" is no event that can be sent here"
         ))),
     }
+}
+
+/// Small ones are copied, so that the object is free at once; large ones are lent.
+fn text_to_bytes(text: &Bound<'_, PyString>) -> PyResult<Bytes> {
+    let utf8 = text.to_str()?.as_bytes();
+    Ok(match utf8.len() <= Outbound::COPY_LIMIT {
+        true => Bytes::copy_from_slice(utf8),
+        false => lend(PyBackedStr::try_from(text.clone())?),
+    })
 }
 
 /// A field of an event that is not None.

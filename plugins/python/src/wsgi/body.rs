@@ -83,25 +83,25 @@ fn to_bytes(bytes: &Bound<'_, PyBytes>) -> Bytes {
 }
 
 /// The server writes from the object's own memory, and gives it back.
-pub(crate) fn lend(bytes: PyBackedBytes) -> Bytes {
-    Bytes::from_owner(Lent(Some(bytes)))
+pub(crate) fn lend(object: impl AsRef<[u8]> + Send + 'static) -> Bytes {
+    Bytes::from_owner(Lent(Some(object)))
 }
 
-/// A bytes object whose memory the server writes from. It is given back with the interpreter held.
-struct Lent(Option<PyBackedBytes>);
+/// A bytes object, or a text, whose memory the server writes from. It is given back with the interpreter held.
+struct Lent<T: Send + 'static>(Option<T>);
 
-impl AsRef<[u8]> for Lent {
+impl<T: AsRef<[u8]> + Send> AsRef<[u8]> for Lent<T> {
     fn as_ref(&self) -> &[u8] {
-        self.0.as_deref().unwrap_or_default()
+        self.0.as_ref().map_or(&[], AsRef::as_ref)
     }
 }
 
-impl Drop for Lent {
+impl<T: Send> Drop for Lent<T> {
     fn drop(&mut self) {
         // Written by a thread that need not hold the interpreter, and must not wait for it amidst its writing. Not left
         // to pyo3's list of things to drop later: an idle worker would keep a large answer until its next request.
-        if let Some(bytes) = self.0.take() {
-            raw::discard(bytes);
+        if let Some(object) = self.0.take() {
+            raw::discard(object);
         }
     }
 }
