@@ -140,12 +140,18 @@ fn usr1_opens_the_log_again_and_prints_the_state() {
         fs::read_to_string(&log).unwrap().contains("GET / ")
     });
     fs::rename(&log, &moved).unwrap();
+    let mut open = [server.connect(), server.connect()];
+    for connection in &mut open {
+        assert_eq!(connection.get("/").status, 200);
+    }
     server.signal(Signal::SIGUSR1);
     soon("there is a new log", || log.exists());
     soon("the state is in it", || {
         let text = fs::read_to_string(&log).unwrap();
         text.contains("worker 1") && text.contains(&server.settle(1)[0].to_string())
     });
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(text.contains("3 requests, 2 connections open"), "{text}");
     let size = fs::metadata(&moved).unwrap().len();
     assert_eq!(server.get("/say").status, 200);
     soon("the request is in the new log", || {

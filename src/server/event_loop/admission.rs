@@ -155,6 +155,7 @@ impl EventLoop {
             origin,
             connection,
         });
+        self.services.slot.accepted(self.services.clock.shared());
         self.welcome(slot);
     }
 
