@@ -71,9 +71,11 @@ mod word {
     pub(super) const LINE: usize = 24;
     /// Since when a task goes on that was to end; 0: none does.
     pub(super) const OVERSTAYED: usize = LINE + super::LINE_BYTES / 8;
+    /// The same of the worker's other loops.
+    pub(super) const OVERSTAYED_BESIDE: usize = OVERSTAYED + 1;
 }
 
-const _: () = assert!(word::OVERSTAYED < SLOT_WORDS);
+const _: () = assert!(word::OVERSTAYED_BESIDE < SLOT_WORDS);
 
 /// What a worker is doing, apart from requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,6 +217,8 @@ pub struct Occupant {
 pub struct Slot {
     board: Arc<Scoreboard>,
     index: usize,
+    /// Where a strand writes, see [`Slot::strand`].
+    apart: Option<Arc<[AtomicU64; SLOT_WORDS]>>,
 }
 
 impl Slot {
@@ -223,7 +227,11 @@ impl Slot {
     pub fn occupy(board: Arc<Scoreboard>, slot: usize, occupant: Occupant) -> Self {
         let index = slot.min(board.slots() - 1);
         board.vacate(index);
-        let slot = Self { board, index };
+        let slot = Self {
+            board,
+            index,
+            apart: None,
+        };
         let words = slot.words();
         words.set(word::NUMBER, occupant.number as u64);
         words.set(word::GENERATION, occupant.generation);
@@ -295,6 +303,11 @@ impl Slot {
         self.words().get(word::BEAT)
     }
 
+    /// As [`Slot::set_overstayed`], of the worker's other loops.
+    pub fn set_overstayed_beside(&self, since: Option<u64>) {
+        self.words().set(word::OVERSTAYED_BESIDE, since.unwrap_or(0));
+    }
+
     /// No thread is in the application any more.
     pub fn rest(&self) {
         self.words().set(word::STINT, 0);
@@ -338,12 +351,73 @@ impl Slot {
         self.words().snapshot()
     }
 
+    /// For one more loop of the same worker: what it writes is its own, since a slot has one writer, until that one
+    /// takes it over ([`Strand::gather`]).
+    pub fn strand(&self) -> Self {
+        Self {
+            board: Arc::clone(&self.board),
+            index: self.index,
+            apart: Some(Arc::new([const { AtomicU64::new(0) }; SLOT_WORDS])),
+        }
+    }
+
     fn words(&self) -> SlotWords<'_> {
-        SlotWords(
-            self.board
+        SlotWords(match &self.apart {
+            Some(words) => &words[..],
+            None => self
+                .board
                 .words_of(self.index)
                 .expect("occupy() took a slot that is there"),
-        )
+        })
+    }
+}
+
+/// What a worker's slot takes over from one more loop of the same worker.
+#[derive(Debug)]
+pub struct Strand {
+    slot: Slot,
+    /// What each of [`Strand::COUNTS`] was when it was last looked at.
+    seen: [u64; Self::COUNTS.len()],
+}
+
+impl Strand {
+    /// What adds up.
+    const COUNTS: [usize; 7] = [
+        word::ACTIVE,
+        word::REQUESTS,
+        word::SERVER_ERRORS,
+        word::EXCEPTIONS,
+        word::BYTES_SENT,
+        word::ACCEPTED,
+        word::CONNECTIONS,
+    ];
+
+    /// Of a slot that [`Slot::strand`] made, and that another thread writes to.
+    pub fn of(slot: Slot) -> Self {
+        Self {
+            slot,
+            seen: [0; Self::COUNTS.len()],
+        }
+    }
+
+    /// Adds what has come since the last time to the worker's slot, whose beat is that of its own loop. By the slot's
+    /// writer. Of the requests of a strand the slot has the number, not the lines. Returns what the strand last said by
+    /// [`Slot::set_overstayed`].
+    pub fn gather(&mut self, worker: &Slot) -> Option<u64> {
+        let (from, to) = (self.slot.words(), worker.words());
+        for (seen, index) in self.seen.iter_mut().zip(Self::COUNTS) {
+            let now = from.get(index);
+            to.add(index, now.wrapping_sub(*seen));
+            *seen = now;
+        }
+        let last_accept = from.get(word::LAST_ACCEPT).max(to.get(word::LAST_ACCEPT));
+        to.set(word::LAST_ACCEPT, last_accept);
+        // Of the loops that are to be turned the one that has not been for the longest time tells how all are.
+        let beat = from.get(word::BEAT);
+        if beat > 0 && beat < to.get(word::BEAT) {
+            to.set(word::BEAT, beat);
+        }
+        Some(from.get(word::OVERSTAYED)).filter(|since| *since > 0)
     }
 }
 
@@ -552,7 +626,11 @@ impl SlotWords<'_> {
             stint: (stint > 0).then_some(stint),
             deadline: Some(self.get(word::DEADLINE)).filter(|deadline| *deadline > 0),
             beat: Some(self.get(word::BEAT)).filter(|beat| *beat > 0),
-            overstayed: Some(self.get(word::OVERSTAYED)).filter(|since| *since > 0),
+            overstayed: [word::OVERSTAYED, word::OVERSTAYED_BESIDE]
+                .map(|index| self.get(index))
+                .into_iter()
+                .filter(|since| *since > 0)
+                .min(),
         }
     }
 }

@@ -192,3 +192,37 @@ fn a_worker_that_died_while_writing_does_not_hold_the_reader_up() {
     slot.words().add(word::SEQUENCE, 1);
     assert_eq!(slot.snapshot().request.unwrap().line, "GET /");
 }
+
+#[test]
+fn what_other_loops_of_a_worker_write_adds_up_in_its_slot() {
+    let slot = occupied();
+    let beside = slot.strand();
+    let mut strand = Strand::of(beside.clone());
+    slot.accepted(10);
+    begin(&slot, b"GET", b"/own", 10);
+    beside.accepted(20);
+    beside.begin();
+    beside.begin();
+    slot.beat(50);
+    beside.beat(40);
+    beside.set_overstayed(Some(30));
+    assert_eq!(strand.gather(&slot), Some(30));
+    let during = slot.snapshot();
+    assert_eq!((during.accepted, during.connections, during.active), (2, 2, 3));
+    assert_eq!((during.last_accept, during.beat), (20, Some(40)));
+    assert_eq!(during.request.unwrap().line, "GET /own");
+    beside.end(500, 7);
+    beside.end(200, 5);
+    beside.closed();
+    slot.beat(60);
+    beside.beat(0);
+    beside.set_overstayed(None);
+    assert_eq!(strand.gather(&slot), None);
+    assert_eq!(strand.gather(&slot), None, "nothing counts twice");
+    let after = slot.snapshot();
+    assert_eq!((after.connections, after.active, after.requests), (1, 1, 2));
+    assert_eq!(
+        (after.server_errors, after.bytes_sent, after.beat),
+        (1, 12, Some(60))
+    );
+}

@@ -273,6 +273,13 @@ impl Dispatch {
         }
     }
 
+    /// The loop's thread, one of several with loops of their own, is about to end.
+    pub(super) fn leave_thread(&self) {
+        if let Self::Inline(gateway) = self {
+            gateway.leave_thread();
+        }
+    }
+
     /// The loop's thread is about to wait.
     pub(super) fn rest(&self) {
         if let Self::Inline(gateway) = self {

@@ -240,6 +240,16 @@ impl EventLoop {
         Arc::clone(&self.services.mailbox)
     }
 
+    /// The calling thread is about to wait for something else than this loop's events.
+    pub fn rest(&self) {
+        self.services.dispatch.rest();
+    }
+
+    /// The calling thread, which the gateway was brought to by [`Gateway::enter_thread`], is done with it.
+    pub fn leave_thread(&self) {
+        self.services.dispatch.leave_thread();
+    }
+
     fn handle_all(&mut self, occurrences: impl Iterator<Item = Occurrence>) -> Vec<ForeignToken> {
         self.services.clock.update();
         let foreign = occurrences

@@ -17,30 +17,36 @@ use crate::logging::AccessLog;
 use crate::scoreboard::Slot;
 use crate::server::{EventLoop, Mailbox, call_in_person, take_charge};
 
+use super::strands::Strands;
 use super::watchman::Watchman;
-use super::{Departure, Seat, Worker, start_alone};
+use super::{Departure, Seat, Worker, start_beside};
 
 /// A turn that was asked for amidst a turn (an application that runs its loop inside a callback of it) is due again after
 /// this time.
-const NESTED: Duration = Duration::from_millis(10);
+pub(super) const NESTED: Duration = Duration::from_millis(10);
 
 /// With `harakiri` on, the loop is turned at least this often: one that is not stands still.
-const BEAT: Duration = Duration::from_secs(1);
+pub(super) const BEAT: Duration = Duration::from_secs(1);
 
-/// Serves, turned by `driver`.
+/// Serves, turned by `driver`; `siblings` beside it, each on a thread and by a driver of its own.
 pub(super) fn serve(
     seat: Seat,
     gateway: Box<dyn Gateway>,
+    siblings: Vec<Box<dyn Gateway>>,
     mut driver: Box<dyn Driver>,
     runtime: &dyn Runtime,
 ) -> io::Result<Departure> {
+    if !siblings.is_empty() {
+        gateway.rest();
+    }
+    let strands = Strands::start(&seat, siblings)?;
     let limits = seat.config.limits.clone();
     let (worker, gateway) = match limits.harakiri.limit {
-        None => (start_alone(seat, gateway)?, None),
+        None => (start_beside(strands, seat, gateway)?, None),
         Some(_) => {
             let gateway: Rc<dyn Gateway> = Rc::from(gateway);
             take_charge(Rc::clone(&gateway));
-            (start_deferring(seat)?, Some(gateway))
+            (start_deferring(strands, seat)?, Some(gateway))
         }
     };
     let helm = Arc::new(Helm::new(worker, gateway.is_some()));
@@ -58,6 +64,8 @@ pub(super) fn serve(
             driven.helm.is_over.store(true, Ordering::Release);
             watchman.into_iter().for_each(Watchman::dismiss);
             driver.finish();
+            driven.rest();
+            driven.helm.lock().end_strands();
             return Ok(departure);
         }
         let files = runtime.source_files();
@@ -65,10 +73,10 @@ pub(super) fn serve(
     }
 }
 
-fn start_deferring(seat: Seat) -> io::Result<Worker> {
+fn start_deferring(strands: Strands, seat: Seat) -> io::Result<Worker> {
     let (limits, log) = (seat.config.limits.clone(), AccessLog::new(&seat.config.logging));
     let event_loop = EventLoop::deferring(limits, log, seat.slot.clone())?;
-    Worker::start(seat, event_loop)
+    Worker::start(seat, event_loop, strands)
 }
 
 /// The worker, and what another thread needs to see whether its loop turns.
@@ -161,6 +169,14 @@ impl Driven {
         Some(hold)
     }
 
+    /// This thread is about to wait for others.
+    fn rest(&self) {
+        match &self.gateway {
+            Some(gateway) => gateway.rest(),
+            None => self.helm.lock().event_loop.rest(),
+        }
+    }
+
     fn end(&self, worker: &Worker, departure: Departure) -> Turned {
         worker.seat.slot.beat(0);
         self.ended.set(Some(departure));
@@ -194,8 +210,10 @@ impl Turns for Driven {
         if worker.wants_sources() {
             return Turned::Stop;
         }
-        worker.event_loop.beat();
-        let beat = worker.seat.config.limits.harakiri.limit.map(|_| BEAT);
+        worker.beat();
+        let has_strands = !worker.strands.is_empty();
+        let must_beat = has_strands || worker.seat.config.limits.harakiri.limit.is_some();
+        let beat = must_beat.then_some(BEAT);
         let timeout = worker.timeout(true).into_iter().chain(beat).min();
         match worker.event_loop.begin_wait(timeout) {
             Some(Duration::ZERO) => Turned::Again,

@@ -9,6 +9,7 @@ mod minder;
 mod pool;
 mod roster;
 mod seat;
+mod strands;
 mod watchman;
 
 use std::io;
@@ -31,6 +32,10 @@ use crate::sys;
 use autoreload::Autoreload;
 pub use deadline::set_deadline;
 pub use seat::{Announcement, BoundListener, Departure, Seat};
+use strands::Strands;
+
+/// As the main thread has it by default; a new thread's would be a quarter, and C extensions recurse.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 /// How often a worker looks whether everything is done, while it leaves.
 const DRAIN_LOOK: Duration = Duration::from_millis(250);
@@ -40,7 +45,10 @@ const DRAIN_LOOK: Duration = Duration::from_millis(250);
 /// `runtime` is where `gateway` comes from; it is asked for the files whose change calls for a reload.
 pub fn run(seat: Seat, gateway: Box<dyn Gateway>, runtime: &dyn Runtime) -> Departure {
     if let Some(driver) = gateway.driver() {
-        let served = driven::serve(seat, gateway, driver, runtime);
+        let siblings = (1..seat.config.application.threads)
+            .map_while(|_| gateway.sibling())
+            .collect();
+        let served = driven::serve(seat, gateway, siblings, driver, runtime);
         return served.unwrap_or_else(broken);
     }
     let siblings = siblings(&*gateway, seat.config.application.threads);
@@ -76,9 +84,32 @@ fn serve_alone(seat: Seat, gateway: Box<dyn Gateway>, runtime: &dyn Runtime) -> 
 }
 
 fn start_alone(seat: Seat, gateway: Box<dyn Gateway>) -> io::Result<Worker> {
+    start_beside(Strands::default(), seat, gateway)
+}
+
+fn start_beside(strands: Strands, seat: Seat, gateway: Box<dyn Gateway>) -> io::Result<Worker> {
     let (limits, log) = (seat.config.limits.clone(), AccessLog::new(&seat.config.logging));
     let event_loop = EventLoop::new(gateway, limits, log, seat.slot.clone())?;
-    Worker::start(seat, event_loop)
+    Worker::start(seat, event_loop, strands)
+}
+
+fn host_name() -> String {
+    nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// Has `event_loop` accept connections from `listeners`.
+fn listen_to(event_loop: &mut EventLoop, listeners: &[Arc<BoundListener>]) -> io::Result<()> {
+    let host = host_name();
+    for bound in listeners {
+        let fd = bound.fd.try_clone()?;
+        event_loop.listen(
+            Listener::new(fd, protocol::speaker(bound.config.protocol), &host, bound.port)
+                .of_protocol(bound.config.protocol),
+        )?;
+    }
+    Ok(())
 }
 
 fn serve_together(
@@ -90,7 +121,7 @@ fn serve_together(
     let (limits, log) = (seat.config.limits.clone(), AccessLog::new(&seat.config.logging));
     let event_loop = EventLoop::with_queue(siblings.len() + 1, limits, log, seat.slot.clone())?;
     Ok(pool::serve(
-        Worker::start(seat, event_loop)?,
+        Worker::start(seat, event_loop, Strands::default())?,
         gateway,
         siblings,
         runtime,
@@ -101,6 +132,8 @@ fn serve_together(
 struct Worker {
     seat: Seat,
     event_loop: EventLoop,
+    /// Loops of other threads.
+    strands: Strands,
     signals: ForeignToken,
     lifeline: Option<ForeignToken>,
     autoreload: Option<(ForeignToken, Autoreload)>,
@@ -112,24 +145,16 @@ struct Worker {
 
 impl Worker {
     /// Takes its seat: from now on `event_loop` accepts connections.
-    fn start(seat: Seat, mut event_loop: EventLoop) -> io::Result<Self> {
+    fn start(seat: Seat, mut event_loop: EventLoop, strands: Strands) -> io::Result<Self> {
         sys::notice_forks()?;
         let config = &seat.config;
-        let host = nix::unistd::gethostname()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        for bound in &seat.listeners {
-            let fd = bound.fd.try_clone()?;
-            event_loop.listen(
-                Listener::new(fd, protocol::speaker(bound.config.protocol), &host, bound.port)
-                    .of_protocol(bound.config.protocol),
-            )?;
-        }
+        listen_to(&mut event_loop, &seat.listeners)?;
+        strands.report_to(event_loop.mailbox());
         if let Some(ferry) = &seat.ferry {
             event_loop.land(Landing {
                 ferry: Arc::clone(ferry),
                 speak: protocol::speaker,
-                server_name: host.into(),
+                server_name: host_name().into(),
             })?;
         }
         let signals = event_loop.watch(seat.signals.as_fd())?;
@@ -148,6 +173,7 @@ impl Worker {
         let mut worker = Self {
             seat,
             event_loop,
+            strands,
             signals,
             lifeline,
             autoreload,
@@ -205,9 +231,11 @@ impl Worker {
         let is_done = self.leaving.is_some()
             && is_idle
             && self.event_loop.connections() == 0
-            && !self.event_loop.look_back();
+            && !self.event_loop.look_back()
+            && self.strands.are_over();
         let departure = match self.leaving {
             Some(departure) if is_done => departure,
+            _ if self.strands.have_failed() => Departure::Failed,
             _ if self.quits => Departure::Drained,
             _ => return None,
         };
@@ -221,7 +249,7 @@ impl Worker {
             for &signal in &bytes[..count] {
                 match i32::from(signal) {
                     libc::SIGTERM | libc::SIGINT => self.leave(Departure::Drained),
-                    libc::SIGQUIT => self.quits = true,
+                    libc::SIGQUIT => self.quit(),
                     libc::SIGUSR1 => self.reopen_log(),
                     libc::SIGWINCH => self.pause_or_resume(),
                     other => log::debug!("signal {other} asks nothing of a worker"),
@@ -244,6 +272,7 @@ impl Worker {
         } else {
             self.event_loop.resume();
         }
+        self.strands.rouse();
     }
 
     /// Anything readable on the lifeline is its end.
@@ -295,12 +324,36 @@ impl Worker {
         }
     }
 
+    /// Lets the scoreboard know that a loop of another kind has turned this one, and what the strands have done.
+    fn beat(&mut self) {
+        self.event_loop.beat();
+        self.strands.gather(&self.seat.slot);
+    }
+
+    /// Nothing is served any more: waits for the other threads, unless nothing is to be waited for. The calling one has
+    /// let go of the interpreter.
+    fn end_strands(&mut self) {
+        let strands = std::mem::take(&mut self.strands);
+        if self.quits || strands.is_empty() {
+            return;
+        }
+        // After a failure nobody has told them yet.
+        strands.drain();
+        strands.join(&self.seat.slot);
+    }
+
     fn leave(&mut self, departure: Departure) {
         if self.leaving.is_none() {
             self.leaving = Some(departure);
             self.seat.slot.set_state(WorkerState::Draining);
             self.event_loop.drain();
+            self.strands.drain();
         }
+    }
+
+    fn quit(&mut self) {
+        self.quits = true;
+        self.strands.quit();
     }
 }
 

@@ -23,12 +23,10 @@ use crate::server::{Sending, Work, call_in_person, employ};
 use crate::sys::{self, EpollEvents};
 
 use super::roster::{Beacon, Call, OVERDUE, Role, Roster};
-use super::{Departure, Worker, minder};
+use super::{Departure, STACK_BYTES, Worker, minder};
 
 /// Events taken from the kernel at once.
 pub(super) const EVENTS: usize = 256;
-/// As the main thread has it by default; a new thread's would be a quarter, and C extensions recurse.
-const STACK_BYTES: usize = 8 * 1024 * 1024;
 /// The minder runs no application.
 const MINDER_STACK_BYTES: usize = 512 * 1024;
 

@@ -1,5 +1,7 @@
 //! ASGI over HTTP and over uwsgi: what the specification binds a server to.
 
+use std::collections::HashMap;
+
 use crate::support::packet;
 use crate::support::{HTTP, Running, Server, soon};
 
@@ -411,4 +413,61 @@ def application(scope):
 "#;
     let server = Server::new().app(app).ini(HTTP).start();
     assert_eq!(server.get("/").text(), "two");
+}
+
+/// Says which thread it is on, and whether its state is of a life that began there.
+const THREADS: &str = r#"
+import asyncio
+import threading
+
+
+async def application(scope, receive, send):
+    here = threading.get_ident()
+    if scope["type"] == "lifespan":
+        await receive()
+        scope["state"]["thread"] = here
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        return await send({"type": "lifespan.shutdown.complete"})
+    if scope["path"] == "/slow":
+        await asyncio.sleep(1)
+    body = b"%d %s" % (here, b"own" if scope["state"]["thread"] == here else b"another's")
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+"#;
+
+#[test]
+fn threads_are_loops_where_python_has_no_global_lock_and_a_warning_where_it_has() {
+    let server = Server::new()
+        .app(THREADS)
+        .ini(&format!("{HTTP}threads = 3\nprocesses = 1\n"))
+        .start();
+    let has_lock = server
+        .log()
+        .contains("an ASGI application has one loop in one thread");
+    let expected = if has_lock { 1 } else { 3 };
+    let mut seen = HashMap::new();
+    soon("each thread has answered on a connection", || {
+        let mut connection = server.connect();
+        let answer = connection.get("/").text().to_owned();
+        assert!(answer.ends_with(" own"), "{answer}");
+        seen.entry(answer).or_insert(connection);
+        seen.len() == expected
+    });
+    for (answer, connection) in &mut seen {
+        assert_eq!(
+            &connection.get("/").text(),
+            answer,
+            "a connection stays in its loop"
+        );
+        connection.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    server.signal(nix::sys::signal::Signal::SIGTERM);
+    for (answer, connection) in &mut seen {
+        assert_eq!(
+            &connection.response().text(),
+            answer,
+            "what is in hand is finished"
+        );
+    }
 }

@@ -45,6 +45,16 @@ pub(crate) fn start(settings: &Settings) -> Result<(), LoadError> {
         .map_err(|error| raw::with_interpreter(|py| failure::load_error(py, "python", &error, None)))
 }
 
+/// Do threads run Python side by side: has it no global lock (PEP 703), or was that let go of?
+pub(crate) fn is_parallel(py: Python<'_>) -> bool {
+    let is_locked = py
+        .import("sys")
+        .and_then(|sys| sys.call_method0("_is_gil_enabled"))
+        .and_then(|is_locked| is_locked.is_truthy());
+    // Before Python 3.13 nobody could ask.
+    is_locked.is_ok_and(|is_locked| !is_locked)
+}
+
 fn plan(settings: &Settings) -> Result<Launch, String> {
     let mut launch = Launch {
         argv: std::iter::once("uwrs".to_owned())

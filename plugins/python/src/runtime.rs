@@ -5,12 +5,13 @@
 //! calling thread keeps hold.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use uwrs_api::{ForkStage, Gateway, LoadError, LoadedApp, Runtime, WorkerFacts};
 
-use crate::asgi::AsgiGateway;
+use crate::asgi::{AsgiGateway, Cast};
 use crate::inheritance::{Found, Inheritance};
 use crate::interface::Interface;
 use crate::loader::{self, Application};
@@ -79,15 +80,22 @@ impl PythonRuntime {
 
     /// A gateway to all that is loaded, where some of it speaks ASGI.
     fn start_asgi(&self, py: Python<'_>, wsgi: WsgiGateway) -> Result<AsgiGateway, LoadError> {
-        if self.settings.multithread {
+        let is_parallel = interpreter::is_parallel(py);
+        if self.settings.multithread && !is_parallel {
             log::warn!(
-                "threads: an ASGI application has one loop in one thread; processes = N is what makes more of them"
+                "threads: an ASGI application has one loop in one thread, where Python has a global lock; processes = N \
+                 is what makes more of them"
             );
         }
         let applications = self.applications.iter();
-        let applications =
-            applications.map(|app| (app.mountpoint.clone(), app.callable.clone_ref(py), app.interface));
-        AsgiGateway::start(py, applications, wsgi, &self.settings)
+        let cast = Cast {
+            applications: applications
+                .map(|app| (app.mountpoint.clone(), app.callable.clone_ref(py), app.interface))
+                .collect(),
+            settings: self.settings.clone(),
+            is_parallel,
+        };
+        AsgiGateway::start(py, Arc::new(cast), wsgi)
     }
 
     /// Tells, once, of what workers inherit and can't use.

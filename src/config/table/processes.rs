@@ -34,7 +34,7 @@ pub(super) const OPTIONS: &[Definition] = &[
             most: 1024,
             unit: "N",
         },
-        "requests that a worker handles at a time",
+        "requests that a worker handles at a time; for ASGI, where Python has no global lock, its loops",
     )
     .default("1"),
     option(

@@ -14,6 +14,7 @@ mod lifespan;
 mod outflow;
 mod registry;
 mod scope;
+mod sibling;
 mod socket;
 mod talk;
 mod tasks;
@@ -38,6 +39,7 @@ use channel::Channel;
 use driver::AsyncioDriver;
 use lifespan::Lifespans;
 use scope::{Facts, ScopeBuilder};
+use sibling::Sibling;
 use socket::Socket;
 use talk::Talk;
 use tasks::Starter;
@@ -50,8 +52,18 @@ pub(crate) struct App {
     state: Option<Py<pyo3::types::PyDict>>,
 }
 
+/// What the gateways of all threads are made of.
+pub(crate) struct Cast {
+    /// Mountpoint, callable, and how it is called.
+    pub(crate) applications: Vec<(String, Py<PyAny>, Interface)>,
+    pub(crate) settings: Settings,
+    /// Threads run Python side by side: there may be more loops than one.
+    pub(crate) is_parallel: bool,
+}
+
 /// What answers requests with ASGI applications, and with WSGI ones that are mounted beside them.
 pub(crate) struct AsgiGateway {
+    cast: Arc<Cast>,
     mounts: Mounts<App>,
     wsgi: WsgiGateway,
     scopes: RefCell<ScopeBuilder>,
@@ -66,28 +78,24 @@ impl AsgiGateway {
     ///
     /// # Errors
     /// The loop that was asked for is not there, or an application says that it cannot start.
-    pub(crate) fn start(
-        py: Python<'_>,
-        apps: impl IntoIterator<Item = (String, Py<PyAny>, Interface)>,
-        wsgi: WsgiGateway,
-        settings: &Settings,
-    ) -> Result<Self, LoadError> {
+    pub(crate) fn start(py: Python<'_>, cast: Arc<Cast>, wsgi: WsgiGateway) -> Result<Self, LoadError> {
+        let settings = &cast.settings;
         let event_loop = driver::make_loop(py, settings.event_loop)?;
         let mut lifespans = Lifespans::new(&event_loop);
         let mut mounted = Vec::new();
-        for (mountpoint, callable, interface) in apps {
+        for (mountpoint, callable, interface) in &cast.applications {
             let state = match interface {
                 Interface::Wsgi => None,
                 Interface::Asgi | Interface::Asgi2 => {
-                    lifespans.start(py, callable.bind(py), interface, settings.lifespan)?
+                    lifespans.start(py, callable.bind(py), *interface, settings.lifespan)?
                 }
             };
             let app = App {
-                callable,
-                interface,
+                callable: callable.clone_ref(py),
+                interface: *interface,
                 state,
             };
-            mounted.push((mountpoint, app));
+            mounted.push((mountpoint.clone(), app));
         }
         let told = |error: PyErr| failure::load_error(py, "asgi", &error, None);
         Ok(Self {
@@ -98,6 +106,7 @@ impl AsgiGateway {
             event_loop: event_loop.unbind(),
             websockets: Arc::new(settings.websockets.clone()),
             lifespans: RefCell::new(Some(lifespans)),
+            cast,
         })
     }
 
@@ -226,5 +235,17 @@ impl Gateway for AsgiGateway {
     fn rest(&self) {
         raw::drop_discarded();
         raw::park();
+    }
+
+    fn sibling(&self) -> Option<Box<dyn Gateway>> {
+        if !self.cast.is_parallel {
+            return None;
+        }
+        let wsgi = self.wsgi.another()?;
+        Some(Box::new(Sibling::new(Arc::clone(&self.cast), wsgi)))
+    }
+
+    fn leave_thread(&self) {
+        self.wsgi.leave_thread();
     }
 }

@@ -61,6 +61,16 @@ impl WsgiGateway {
         })
     }
 
+    /// One to the same applications, for another thread. What went wrong is in the log.
+    pub(crate) fn another(&self) -> Option<Self> {
+        let copy = raw::with_interpreter(|py| {
+            self.copy(py).inspect_err(|error| {
+                log::error!("one more thread: {}", failure::traceback(py, error));
+            })
+        });
+        copy.ok()
+    }
+
     fn copy(&self, py: Python<'_>) -> PyResult<Self> {
         let current = CurrentExchange::default();
         let environ = self.environ.borrow().copy(py)?;
@@ -147,12 +157,7 @@ impl Gateway for WsgiGateway {
     }
 
     fn sibling(&self) -> Option<Box<dyn Gateway>> {
-        let copy = raw::with_interpreter(|py| {
-            self.copy(py).inspect_err(|error| {
-                log::error!("one more thread: {}", failure::traceback(py, error));
-            })
-        });
-        Some(Box::new(copy.ok()?))
+        Some(Box::new(self.another()?))
     }
 
     fn enter_thread(&self, core: usize) {
