@@ -218,11 +218,12 @@ impl Framing {
         matches!(self, Self::UntilClose)
     }
 
-    /// Can more of the body be sent?
-    pub(super) fn wants_data(self) -> bool {
+    /// How many bytes of the body can still be sent.
+    pub(super) fn room(self) -> u64 {
         match self {
-            Self::Bodiless | Self::Length(0) | Self::Exceeded | Self::Trailed => false,
-            Self::Length(_) | Self::Chunked | Self::UntilClose => true,
+            Self::Bodiless | Self::Exceeded | Self::Trailed => 0,
+            Self::Length(left) => left,
+            Self::Chunked | Self::UntilClose => u64::MAX,
         }
     }
 

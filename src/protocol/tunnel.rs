@@ -52,8 +52,11 @@ impl Protocol for Tunnel {
         Ok(())
     }
 
-    fn wants_reply_data(&self) -> bool {
-        !self.is_closed
+    fn reply_room(&self) -> u64 {
+        match self.is_closed {
+            true => 0,
+            false => u64::MAX,
+        }
     }
 
     /// The gateway says its own goodbye.

@@ -81,8 +81,8 @@ impl Protocol for Lines {
         Ok(())
     }
 
-    fn wants_reply_data(&self) -> bool {
-        true
+    fn reply_room(&self) -> u64 {
+        u64::MAX
     }
 
     fn is_end_hidden(&self) -> bool {

@@ -321,7 +321,7 @@ fn an_answer_shorter_than_announced_closes_the_connection() {
     let mut peer = Peer::<Http1>::asked(GET);
     peer.head(200, &[("Content-Length", "10")], BodyLength::Known(5));
     peer.data(b"hello");
-    assert!(peer.protocol.wants_reply_data());
+    assert_eq!(peer.protocol.reply_room(), 5);
     assert!(peer.end().unwrap_err().contains("5 bytes short"));
     assert_eq!(peer.protocol.state(), ProtocolState::Closed);
     assert!(peer.sent().ends_with(b"\r\n\r\nhello"));

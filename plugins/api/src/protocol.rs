@@ -368,9 +368,14 @@ pub trait Protocol: Send {
     /// returns what is wrong.
     fn reply_end(&mut self, output: &mut Outbound) -> Result<(), Cow<'static, str>>;
 
-    /// Will more of the answer's body reach the client? `false` for HEAD, 204, 304 and when the announced
-    /// length is reached: a source need not be pulled to its end.
-    fn wants_reply_data(&self) -> bool;
+    /// How many bytes of the answer's body will still reach the client, at most: 0 for HEAD, 204, 304 and when the
+    /// announced length is reached; `u64::MAX` where no length was announced.
+    fn reply_room(&self) -> u64;
+
+    /// Will more of the answer's body reach the client? If not, a source need not be pulled to its end.
+    fn wants_reply_data(&self) -> bool {
+        self.reply_room() > 0
+    }
 
     /// The answer under way breaks off: would a client that sees the connection close now take what it has for the
     /// whole? Then the server resets the connection.

@@ -233,10 +233,10 @@ impl Protocol for Http1 {
         finished
     }
 
-    fn wants_reply_data(&self) -> bool {
+    fn reply_room(&self) -> u64 {
         match &self.writing {
-            Writing::Body(written) => written.framing.wants_data(),
-            Writing::Nothing | Writing::Due(_) | Writing::Closed => false,
+            Writing::Body(written) => written.framing.room(),
+            Writing::Nothing | Writing::Due(_) | Writing::Closed => 0,
         }
     }
 

@@ -226,10 +226,10 @@ impl Protocol for Uwsgi {
         }
     }
 
-    fn wants_reply_data(&self) -> bool {
+    fn reply_room(&self) -> u64 {
         match &self.writing {
-            Writing::Body(framing) => framing.wants_data(),
-            Writing::Nothing | Writing::Due(_) | Writing::Closed => false,
+            Writing::Body(framing) => framing.room(),
+            Writing::Nothing | Writing::Due(_) | Writing::Closed => 0,
         }
     }
 
