@@ -213,12 +213,7 @@ impl Connection {
         let begun = services.now();
         for _ in 0..STEPS_A_TURN {
             match self.step(services) {
-                Step::More if services.now() - begun >= TIME_A_TURN && self.has_more_to_ask() => {
-                    return match self.write_out(services) {
-                        true => Verdict::Again,
-                        false => Verdict::Close,
-                    };
-                }
+                Step::More if services.now() - begun >= TIME_A_TURN && self.has_more_to_ask() => break,
                 Step::More => {}
                 Step::Stuck => return Verdict::Wait,
                 Step::Held if std::mem::replace(&mut self.is_held, true) => return Verdict::Wait,
@@ -226,7 +221,11 @@ impl Connection {
                 Step::Over => return Verdict::Close,
             }
         }
-        Verdict::Again
+        // Others come first, whose applications may take their time.
+        match self.write_out(services) {
+            true => Verdict::Again,
+            false => Verdict::Close,
+        }
     }
 
     /// Would the next step call the application, for all that is known?

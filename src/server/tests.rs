@@ -122,11 +122,31 @@ impl Drop for Endless {
     }
 }
 
+/// A body of letters, each of which takes a while: too long to be joined with the next.
+struct Slow {
+    pulled: Arc<AtomicUsize>,
+}
+
+impl BodySource for Slow {
+    fn pull(&mut self) -> Pull {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_micros(55) {
+            std::hint::spin_loop();
+        }
+        match self.pulled.fetch_add(1, Ordering::SeqCst) {
+            ..1000 => Pull::Data(Bytes::from_static(b"x")),
+            _ => Pull::End,
+        }
+    }
+}
+
 /// Answers by what the line says.
 struct Talker {
     pulled: Arc<AtomicUsize>,
     dropped: mpsc::Sender<()>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Ends what blocks.
+    go_on: Mutex<mpsc::Receiver<()>>,
 }
 
 pub(super) fn a_slot() -> Slot {
@@ -189,6 +209,21 @@ impl Gateway for Talker {
                     body,
                 });
             }
+            b"slow" => {
+                let rest = Box::new(Slow {
+                    pulled: self.pulled.clone(),
+                });
+                let first = Bytes::from_static(b"first");
+                exchange.responder.respond(Reply::Response {
+                    head: ResponseHead::new(200),
+                    body: ReplyBody::Source { first, rest },
+                });
+            }
+            b"block" => {
+                let gone_on = self.go_on.lock().unwrap().recv_timeout(PATIENCE);
+                let text = gone_on.map_or("in vain", |()| "blocked");
+                exchange.responder.respond(say(text));
+            }
             other => exchange.responder.respond(say(&String::from_utf8_lossy(other))),
         }
     }
@@ -201,11 +236,13 @@ struct Running {
     thread: Option<JoinHandle<()>>,
     pulled: Arc<AtomicUsize>,
     dropped: mpsc::Receiver<()>,
+    go_on: mpsc::Sender<()>,
 }
 
 impl Running {
     fn start() -> Self {
         let (dropped_sender, dropped) = mpsc::channel();
+        let (go_on, goes_on) = mpsc::channel();
         let pulled = Arc::new(AtomicUsize::new(0));
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
@@ -217,6 +254,7 @@ impl Running {
                 pulled: counter,
                 dropped: dropped_sender,
                 threads: Mutex::default(),
+                go_on: Mutex::new(goes_on),
             };
             let log = AccessLog::new(&LoggingConfig::default());
             let mut event_loop = EventLoop::new(Box::new(gateway), Limits::default(), log, a_slot()).unwrap();
@@ -243,6 +281,7 @@ impl Running {
             thread: Some(thread),
             pulled,
             dropped,
+            go_on,
         }
     }
 
@@ -380,6 +419,30 @@ fn a_connection_that_asks_a_lot_leaves_room_for_a_newcomer() {
     );
     let mut answers = vec![0; 10_000 * "200 hello\n".len()];
     greedy.read_exact(&mut answers).unwrap();
+}
+
+#[test]
+fn what_came_of_a_body_is_sent_before_another_application_is_called() {
+    let running = Running::start();
+    let mut slow = running.connect();
+    let mut other = running.connect();
+    slow.write_all(b"slow\n").unwrap();
+    let mut text = [0; "200 first".len()];
+    slow.read_exact(&mut text).unwrap();
+    other.write_all(b"block\n").unwrap();
+    // Nothing more is asked for, because the loop is in the other application.
+    let pulled = || running.pulled.load(Ordering::SeqCst);
+    let mut seen = (0, Instant::now());
+    while seen.0 == 0 || seen.1.elapsed() < Duration::from_millis(300) {
+        if pulled() != seen.0 {
+            seen = (pulled(), Instant::now());
+        }
+        std::thread::yield_now();
+    }
+    let mut pieces = vec![0; seen.0.min(1000)];
+    slow.read_exact(&mut pieces).unwrap();
+    running.go_on.send(()).unwrap();
+    assert_eq!(lines(&mut other, 1), "200 blocked\n");
 }
 
 #[test]
