@@ -8,6 +8,7 @@ mod answering;
 mod crossing;
 mod deadline;
 mod forerun;
+mod holding;
 mod reading;
 mod streamed;
 
@@ -19,10 +20,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use uwrs_api::{
-    Body, BodyMode, BodySource, ConnectionInfo, Exchange, ExchangeId, Outbound, Protocol, ProtocolState,
-    Refusal, Reply, Request, Responder,
+    Body, BodyMode, ConnectionInfo, Exchange, ExchangeId, Outbound, Protocol, ProtocolState, Refusal, Reply,
+    Request, Responder,
 };
 
+use super::batch::{Batcher, Held};
 use super::body::BodyCollector;
 use super::dispatch::Pulled;
 use super::exchange::Record;
@@ -77,10 +79,10 @@ enum Phase {
 
 /// Where the rest of an answer's body comes from.
 enum Source {
-    /// To be asked for the next piece.
-    Here(Box<dyn BodySource>),
-    /// It has been asked, elsewhere.
-    Away,
+    /// To be asked for the next pieces.
+    Here(Batcher),
+    /// It has been asked, elsewhere; there some may be held back.
+    Away(Arc<Held>),
     /// The gateway pushes.
     Pushed,
 }
@@ -268,7 +270,7 @@ impl Connection {
 
     /// Is a piece of the answer to that exchange awaited here?
     pub(crate) fn awaits_piece(&self, id: ExchangeId) -> bool {
-        matches!(&self.phase, Phase::Answering { record, source: Source::Away } if record.id == id)
+        matches!(&self.phase, Phase::Answering { record, source: Source::Away(_) } if record.id == id)
     }
 
     /// The request of that exchange, whose answer is being pulled here, and who made it.
@@ -289,7 +291,7 @@ impl Connection {
             return Verdict::Wait;
         };
         self.with_memory(services, |connection, services| {
-            connection.go_on(record, pulled.piece, pulled.source, services);
+            connection.go_on(record, pulled.batch, pulled.batcher, services);
             connection.take_steps(services)
         })
     }
@@ -305,7 +307,7 @@ impl Connection {
             }
             Phase::Answering {
                 record,
-                source: Source::Away | Source::Pushed,
+                source: Source::Away(_) | Source::Pushed,
             } if record.id == id => {
                 self.note_overdue(&record, services);
                 self.cut(&record, services);
@@ -337,7 +339,7 @@ impl Connection {
             .access_log
             .record(&record, &self.info.peer, services.clock.now(), &services.slot);
         if let Source::Here(source) = source {
-            services.dispatch.discard(source);
+            services.dispatch.discard(source.into_source());
         }
     }
 

@@ -5,34 +5,60 @@ mod deferred;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
 
-use uwrs_api::{Appetite, BodyMode, BodySource, Exchange, ExchangeId, Gateway, Heard, Pull, Request};
+use uwrs_api::{Appetite, BodyMode, BodySource, Exchange, ExchangeId, Gateway, Heard, Request};
 
-use crate::sys;
+use crate::sys::{self, Handed, Handover};
 
+use super::batch::{Batch, Batcher, PATIENCE};
+use super::flusher::Flusher;
 use deferred::Deferred;
 pub(crate) use deferred::take_charge;
 pub(super) use deferred::{Unheard, gateway};
 
-/// Pieces of one body that are asked for before other work has its turn: its connection is in the processor's caches.
-const PIECES_IN_A_ROW: u32 = 64;
+/// Batches of pieces of one body that are asked for before other work has its turn: its connection is in the processor's
+/// caches.
+const BATCHES_IN_A_ROW: u32 = 16;
 
 /// Something that calls the application, and so may take long.
 pub enum Work {
     /// A request to be answered.
     Answer(Exchange),
-    /// A piece of an answer's body to be asked for.
-    Pull(ExchangeId, Box<dyn BodySource>),
+    /// A piece of an answer's body to be asked for, or several.
+    Pull(Asked),
     /// A body that no one wants any more: dropping it tells the application.
     Discard(Box<dyn BodySource>),
+}
+
+/// What is asked for by [`Work::Pull`].
+pub struct Asked {
+    pub(super) id: ExchangeId,
+    pub(super) batcher: Batcher,
+    /// How many bytes are wanted, at most.
+    pub(super) room: u64,
+}
+
+impl Asked {
+    pub(super) fn pull(mut self, flusher: &Flusher) -> Pulled {
+        let batch = self.batcher.pull(self.room, flusher);
+        // A body that is over is dropped here, not by the loop: that may call the application as well.
+        let batcher = batch.has_more().then_some(self.batcher);
+        Pulled {
+            id: self.id,
+            batch,
+            batcher,
+        }
+    }
 }
 
 /// What came of [`Work::Pull`], on its way back to the loop.
 pub struct Pulled {
     pub(super) id: ExchangeId,
-    pub(super) piece: Pull,
+    pub(super) batch: Batch,
     /// For the next piece; `None` after the last.
-    pub(super) source: Option<Box<dyn BodySource>>,
+    pub(super) batcher: Option<Batcher>,
 }
 
 impl Work {
@@ -40,7 +66,7 @@ impl Work {
     pub fn exchange(&self) -> Option<ExchangeId> {
         match self {
             Self::Answer(exchange) => Some(exchange.responder.id()),
-            Self::Pull(id, _) => Some(*id),
+            Self::Pull(asked) => Some(asked.id),
             Self::Discard(_) => None,
         }
     }
@@ -50,19 +76,15 @@ impl Work {
         matches!(self, Self::Answer(exchange) if exchange.responder.id() == id)
     }
 
-    /// Does it, on the calling thread. The answer to a request goes to the mailbox.
-    pub fn run(self, gateway: &dyn Gateway) -> Option<Pulled> {
+    /// Does it, on the calling thread. The answer to a request goes to the mailbox. `flusher` is what sends meanwhile
+    /// what is held back of a body, by [`EventLoop::flush_held`](super::EventLoop::flush_held).
+    pub(crate) fn run(self, gateway: &dyn Gateway, flusher: &Flusher) -> Option<Pulled> {
         match self {
             Self::Answer(exchange) => {
                 answer(gateway, exchange);
                 None
             }
-            Self::Pull(id, mut source) => {
-                let piece = pull(&mut *source);
-                // A body that is over is dropped here, not by the loop: that may call the application as well.
-                let source = matches!(piece, Pull::Data(_) | Pull::File(_)).then_some(source);
-                Some(Pulled { id, piece, source })
-            }
+            Self::Pull(asked) => Some(asked.pull(flusher)),
             Self::Discard(source) => {
                 discard(source);
                 None
@@ -74,11 +96,19 @@ impl Work {
 /// Who runs applications.
 pub(crate) enum Dispatch {
     /// The loop's thread, at once.
-    Inline(Box<dyn Gateway>),
+    Inline(Inline),
     /// Whoever takes it off the queue.
     Queued(Queue),
     /// The loop's thread, after its turn.
     Deferred(Deferred),
+}
+
+/// What runs applications on the loop's thread.
+pub(crate) struct Inline {
+    gateway: Box<dyn Gateway>,
+    /// Where the connection that waits for a piece is lent to the flusher.
+    handover: Arc<Handover>,
+    flusher: Flusher,
 }
 
 /// Work that waits for a thread.
@@ -96,21 +126,33 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    fn push_pull(&mut self, id: ExchangeId, source: Box<dyn BodySource>) {
+    fn push_pull(&mut self, asked: Asked) {
+        let id = asked.id;
         let count = match self.row {
             Some((last, count)) if last == id => count + 1,
             _ => 1,
         };
         self.row = Some((id, count));
-        if count % PIECES_IN_A_ROW == 0 {
-            self.work.push_back(Work::Pull(id, source));
+        if count % BATCHES_IN_A_ROW == 0 {
+            self.work.push_back(Work::Pull(asked));
         } else {
-            self.work.push_front(Work::Pull(id, source));
+            self.work.push_front(Work::Pull(asked));
         }
     }
 }
 
 impl Dispatch {
+    /// `gateway`, on the loop's own thread.
+    pub(super) fn inline(gateway: Box<dyn Gateway>) -> Self {
+        let handover = Arc::new(Handover::default());
+        let shared = Arc::clone(&handover);
+        Self::Inline(Inline {
+            gateway,
+            handover,
+            flusher: Flusher::new(move |now| shared.call(now)),
+        })
+    }
+
     /// A queue for so many threads; at least one.
     pub(super) fn queue(capacity: usize) -> Self {
         Self::Queued(Queue {
@@ -210,7 +252,7 @@ impl Dispatch {
     /// How the body of `request` is wanted.
     pub(super) fn body_mode(&self, request: &Request) -> BodyMode {
         match self {
-            Self::Inline(gateway) => gateway.body_mode(request),
+            Self::Inline(inline) => inline.gateway.body_mode(request),
             // No request begins while the gateway's thread is blocked.
             Self::Deferred(_) => gateway().map_or(BodyMode::Complete, |gateway| gateway.body_mode(request)),
             Self::Queued(_) => BodyMode::Complete,
@@ -220,7 +262,7 @@ impl Dispatch {
     /// Tells the gateway what has happened to an exchange that is streamed.
     pub(super) fn hear(&self, id: ExchangeId, heard: Heard<'_>) -> Appetite {
         match self {
-            Self::Inline(gateway) => gateway.hear(id, heard),
+            Self::Inline(inline) => inline.gateway.hear(id, heard),
             Self::Deferred(deferred) => deferred.hear(id, heard),
             Self::Queued(_) => Appetite::Full,
         }
@@ -229,8 +271,8 @@ impl Dispatch {
     /// Has a request answered. `true`: the application has been called.
     pub(super) fn answer(&mut self, exchange: Exchange) -> bool {
         match self {
-            Self::Inline(gateway) => {
-                answer(&**gateway, exchange);
+            Self::Inline(inline) => {
+                answer(&*inline.gateway, exchange);
                 true
             }
             Self::Deferred(deferred) => {
@@ -245,20 +287,28 @@ impl Dispatch {
         }
     }
 
-    /// Asks for the next piece of a body. `None`: it comes later, and the source with it.
-    pub(super) fn pull(
-        &mut self,
-        id: ExchangeId,
-        mut source: Box<dyn BodySource>,
-    ) -> Option<(Pull, Box<dyn BodySource>)> {
+    /// The client has not taken all of the last pieces: it may do so while the application makes the next.
+    pub(super) fn expect_flush(&self) {
+        if let Self::Inline(inline) = self {
+            inline.flusher.expect(Instant::now() + PATIENCE);
+        }
+    }
+
+    /// Asks for the next pieces of a body. `None`: they come later, and the batcher with them. `flush` is lent to the
+    /// thread that sends what is held back while the application is at work.
+    pub(super) fn pull(&mut self, mut asked: Asked, flush: &mut Handed<'_>) -> Option<(Batch, Batcher)> {
         match self {
-            Self::Inline(_) => Some((pull(&mut *source), source)),
+            Self::Inline(inline) => {
+                let (batcher, flusher) = (&mut asked.batcher, &inline.flusher);
+                let batch = inline.handover.lend(flush, || batcher.pull(asked.room, flusher));
+                Some((batch, asked.batcher))
+            }
             Self::Deferred(deferred) => {
-                deferred.work.push_back(Work::Pull(id, source));
+                deferred.work.push_back(Work::Pull(asked));
                 None
             }
             Self::Queued(queue) => {
-                queue.push_pull(id, source);
+                queue.push_pull(asked);
                 None
             }
         }
@@ -282,8 +332,8 @@ impl Dispatch {
 
     /// The loop's thread is about to wait.
     pub(super) fn rest(&self) {
-        if let Self::Inline(gateway) = self {
-            gateway.rest();
+        if let Self::Inline(inline) = self {
+            inline.gateway.rest();
         }
     }
 }
@@ -297,15 +347,6 @@ fn answer(gateway: &dyn Gateway, exchange: Exchange) {
     }
 }
 
-fn pull(source: &mut dyn BodySource) -> Pull {
-    let pulled = catch_unwind(AssertUnwindSafe(|| source.pull()));
-    end_forked_copy();
-    pulled.unwrap_or_else(|_| {
-        log::error!("a response body panicked; its connection is cut");
-        Pull::Failed
-    })
-}
-
 fn discard(source: Box<dyn BodySource>) {
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(source)));
     end_forked_copy();
@@ -317,7 +358,7 @@ fn discard(source: Box<dyn BodySource>) {
 /// Ends this process if it is not the worker but a child that the application forked in a call and let come back.
 /// It shares the worker's epoll, connections and listening sockets: were it to go on, it would answer in the
 /// worker's place, and nobody would know of it. To be asked before anything of that is touched.
-fn end_forked_copy() {
+pub(super) fn end_forked_copy() {
     if sys::is_forked_copy() {
         log::warn!(
             "process {}, forked by the application, came back from its request and is ended: end such children with os._exit()",

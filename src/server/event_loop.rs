@@ -117,7 +117,7 @@ impl EventLoop {
         access_log: AccessLog,
         slot: Slot,
     ) -> io::Result<Self> {
-        Self::with_dispatch(Dispatch::Inline(gateway), limits, access_log, slot)
+        Self::with_dispatch(Dispatch::inline(gateway), limits, access_log, slot)
     }
 
     /// A loop whose work is taken off it by `capacity` threads, see [`EventLoop::take_work`]. Requests are read as
@@ -284,10 +284,11 @@ impl EventLoop {
     pub fn take_work(&mut self) -> Option<Work> {
         self.release_held();
         let work = self.services.take_work()?;
-        if let Work::Pull(id, _) = work {
+        if let Work::Pull(asked) = &work {
+            let id = asked.id;
             let entry = self.connections.get(id.slot as usize);
-            let asked = entry.and_then(|entry| entry.connection.asked_by(id));
-            if let Some((request, connection)) = asked {
+            let by = entry.and_then(|entry| entry.connection.asked_by(id));
+            if let Some((request, connection)) = by {
                 self.services.begin_stint(id, request, connection);
             }
         }
@@ -309,6 +310,26 @@ impl EventLoop {
         self.tell_unheard();
         // Those that were held come before those that speak now.
         self.release_held();
+    }
+
+    /// Sends what threads in the application hold back of bodies and should have sent by `now`. Gives when there will be
+    /// more of that; `None`: nothing is held back.
+    pub(crate) fn flush_held(&mut self, now: Instant) -> Option<Instant> {
+        self.services.clock.set(now);
+        let ids: Vec<ExchangeId> = self.services.stints.iter().map(|stint| stint.id).collect();
+        let due = ids.into_iter().filter_map(|id| {
+            let slot = id.slot as usize;
+            let connection = &mut self.connections.get_mut(slot)?.connection;
+            match connection.take_held(id, now)? {
+                Ok(bytes) => {
+                    let verdict = connection.send_held(bytes, &mut self.services);
+                    self.settle(slot, verdict);
+                    None
+                }
+                Err(due) => Some(due),
+            }
+        });
+        due.min()
     }
 
     /// Lets the scoreboard know that whoever drives this loop has turned it.
@@ -576,9 +597,9 @@ impl EventLoop {
                 self.settle(slot, verdict);
             }
             None => pulled
-                .source
+                .batcher
                 .into_iter()
-                .for_each(|source| self.services.dispatch.discard(source)),
+                .for_each(|batcher| self.services.dispatch.discard(batcher.into_source())),
         }
     }
 

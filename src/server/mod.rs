@@ -1,6 +1,7 @@
 //! The server: the event loop and the connections it owns. It moves bytes between sockets, protocols and gateways;
 //! what the bytes mean is decided in [`crate::protocol`], what is answered in a gateway.
 
+mod batch;
 mod body;
 mod capacity;
 mod clock;
@@ -9,6 +10,7 @@ mod dispatch;
 mod event_loop;
 mod exchange;
 mod ferry;
+mod flusher;
 mod idle;
 mod listener;
 mod mailbox;
@@ -25,6 +27,7 @@ pub use dispatch::{Pulled, Work};
 pub use event_loop::{EventLoop, ForeignToken, Landing};
 pub(crate) use exchange::Record;
 pub use ferry::Ferry;
+pub(crate) use flusher::Flusher;
 pub use listener::{Listener, Speak};
 pub(crate) use mailbox::{Mailbox, call_in_person, employ};
 pub use services::Services;

@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use uwrs_api::{BodySource, Bytes, ExchangeId, Pull, Reply, ReplyBody, ResponseHead};
@@ -13,6 +14,7 @@ use crate::scoreboard::Slot;
 
 use super::dispatch::{Pulled, Work};
 use super::event_loop::EventLoop;
+use super::flusher::Flusher;
 use super::listener::Listener;
 use super::tests::{PATIENCE, a_slot, lines, say, speak_lines};
 
@@ -164,12 +166,11 @@ fn begin_count(event_loop: &mut EventLoop) -> ExchangeId {
 }
 
 fn pull(event_loop: &mut EventLoop) -> (ExchangeId, Pulled) {
-    let Work::Pull(id, mut source) = work(event_loop) else {
+    let Work::Pull(asked) = work(event_loop) else {
         panic!("no piece")
     };
-    let piece = source.pull();
-    let source = matches!(piece, Pull::Data(_)).then_some(source);
-    (id, Pulled { id, piece, source })
+    let flusher = Flusher::new(|_| None);
+    (asked.id, asked.pull(&flusher))
 }
 
 #[test]
@@ -177,15 +178,80 @@ fn pieces_of_a_body_are_work_one_after_the_other() {
     let (mut event_loop, address) = a_loop(4);
     let mut stream = ask(address, "count\n");
     let id = begin_count(&mut event_loop);
-    for _ in 0..4 {
+    let mut has_more = true;
+    while has_more {
         let (of, pulled) = pull(&mut event_loop);
         assert_eq!(of, id);
-        // Whoever asks gets one piece at a time.
+        // Whoever asks is the only one who does.
         assert!(event_loop.take_work().is_none());
+        has_more = pulled.batch.has_more();
         event_loop.take_back(Some(id), Some(pulled), Instant::now());
     }
     assert_eq!(lines(&mut stream, 1), "200 0123\n");
     assert!(event_loop.take_work().is_none());
+}
+
+/// A body of letters that are quick, but for the last but one.
+struct Letters {
+    letters: std::vec::IntoIter<u8>,
+    go_on: mpsc::Receiver<()>,
+}
+
+impl BodySource for Letters {
+    fn pull(&mut self) -> Pull {
+        if self.letters.len() == 1 {
+            self.go_on.recv_timeout(PATIENCE).unwrap();
+        }
+        self.letters
+            .next()
+            .map_or(Pull::End, |letter| Pull::Data(Bytes::from(vec![letter])))
+    }
+}
+
+#[test]
+fn what_is_held_back_is_sent_by_who_has_the_loop_while_the_application_is_slow() {
+    let (mut event_loop, address) = a_loop(4);
+    let mut stream = ask(address, "letters\n");
+    let Work::Answer(exchange) = work(&mut event_loop) else {
+        panic!("no request")
+    };
+    let id = exchange.responder.id();
+    let (sender, go_on) = mpsc::channel();
+    let rest = Box::new(Letters {
+        letters: b"bcdef".to_vec().into_iter(),
+        go_on,
+    });
+    let first = Bytes::from_static(b"a");
+    exchange.responder.respond(Reply::Response {
+        head: ResponseHead::new(200),
+        body: ReplyBody::Source { first, rest },
+    });
+    event_loop.take_back(Some(id), None, Instant::now());
+    let (done, pieces) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let mut text = [0; 9];
+        let mut have = 0;
+        let deadline = Instant::now() + PATIENCE;
+        stream.set_nonblocking(true).unwrap();
+        while have < text.len() {
+            assert!(Instant::now() < deadline, "{text:?}");
+            have += stream.read(&mut text[have..]).unwrap_or(0);
+            if let Some(Work::Pull(asked)) = event_loop.take_work() {
+                let done = done.clone();
+                scope.spawn(move || done.send(asked.pull(&Flusher::new(|_| None))).unwrap());
+            }
+            if let Ok(pulled) = pieces.try_recv() {
+                event_loop.take_back(Some(id), Some(pulled), Instant::now());
+            }
+            event_loop.turn(Some(Duration::from_millis(1))).unwrap();
+            let now = Instant::now();
+            if let Some(due) = event_loop.flush_held(now) {
+                assert!(due > now && due < now + Duration::from_secs(1));
+            }
+        }
+        assert_eq!(&text, b"200 abcde");
+        sender.send(()).unwrap();
+    });
 }
 
 #[test]

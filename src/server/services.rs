@@ -5,15 +5,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use uwrs_api::{BodySource, ConnectionInfo, Exchange, ExchangeId, Outbound, Peer, Pull, Request};
+use uwrs_api::{ConnectionInfo, Exchange, ExchangeId, Outbound, Peer, Request};
 
 use crate::config::Limits;
 use crate::logging::AccessLog;
 use crate::scoreboard::Slot;
-use crate::sys::{self, Pages};
+use crate::sys::{self, Handed, Pages};
 
+use super::batch::{Batch, Batcher};
 use super::clock::Clock;
-use super::dispatch::{Dispatch, Work};
+use super::dispatch::{Asked, Dispatch, Work};
 use super::exchange::Record;
 use super::ferry;
 use super::mailbox::Mailbox;
@@ -126,21 +127,19 @@ impl Services {
         true
     }
 
-    /// Asks for the next piece of a body, of which `record` tells. `None`: it comes later, and the source with it.
-    pub(crate) fn pull(
-        &mut self,
-        record: &Record,
-        peer: &Peer,
-        source: Box<dyn BodySource>,
-    ) -> Option<(Pull, Box<dyn BodySource>)> {
-        if !self.dispatch.is_inline() {
-            return self.dispatch.pull(record.id, source);
+    /// The next pieces of a body are about to be asked for, of which `record` tells.
+    pub(crate) fn begin_pull(&self, record: &Record, peer: &Peer) {
+        if self.dispatch.is_inline() {
+            stints::show(record.id, &record.request, peer, self.clock.shared(), &self.slot);
         }
-        stints::show(record.id, &record.request, peer, self.clock.shared(), &self.slot);
-        let pulled = self.dispatch.pull(record.id, source);
+    }
+
+    /// Asks for them, as [`Dispatch::pull`] does.
+    pub(crate) fn pull(&mut self, asked: Asked, flush: &mut Handed<'_>) -> Option<(Batch, Batcher)> {
+        let pulled = self.dispatch.pull(asked, flush)?;
         self.slot.rest();
         self.clock.update();
-        pulled
+        Some(pulled)
     }
 
     /// The next piece of work for a thread.

@@ -1,7 +1,9 @@
-//! A loan: what a function has borrowed, for use by code that it calls and that cannot be given it.
+//! A loan: what a function has borrowed, for use by code that it calls and that cannot be given it, or by another thread.
 
 use std::cell::Cell;
 use std::ptr::NonNull;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 type Lent = NonNull<dyn FnMut() -> bool>;
 
@@ -37,9 +39,64 @@ impl Drop for Restore {
     }
 }
 
+/// What one thread lends to another: to be called with the time, it says when to call again.
+pub type Handed<'a> = dyn FnMut(Instant) -> Option<Instant> + Send + 'a;
+
+/// Where a thread leaves what it has borrowed, so that another can use it meanwhile.
+#[derive(Debug, Default)]
+pub struct Handover(Mutex<Option<OnHandover>>);
+
+#[derive(Debug)]
+struct OnHandover(NonNull<Handed<'static>>);
+
+// SAFETY: it stands for a `&mut` to something that is `Send`.
+unsafe impl Send for OnHandover {}
+
+impl Handover {
+    /// Runs `work`; other threads can call `thing` by [`Handover::call`] meanwhile. When this returns none does any more.
+    pub fn lend<R>(&self, thing: &mut Handed<'_>, work: impl FnOnce() -> R) -> R {
+        let pointer: NonNull<Handed<'_>> = NonNull::from(thing);
+        // SAFETY: only the lifetime changes. `thing` is borrowed until this function returns or unwinds, and by then
+        // `_restore` has taken the pointer off the handover, where alone it is, or waited until it could.
+        let pointer: NonNull<Handed<'static>> = unsafe { std::mem::transmute(pointer) };
+        let _restore = TakeBack {
+            handover: self,
+            before: self.lock().replace(OnHandover(pointer)),
+        };
+        work()
+    }
+
+    /// Calls what is lent, if anything is.
+    pub fn call(&self, now: Instant) -> Option<Instant> {
+        let mut lent = self.lock();
+        let OnHandover(pointer) = lent.as_mut()?;
+        // SAFETY: what is on the handover is alive and used by no one else, see `lend`; no two threads have the lock.
+        let thing = unsafe { pointer.as_mut() };
+        thing(now)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<OnHandover>> {
+        // Something is lent or not, whatever panicked when it was called.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct TakeBack<'a> {
+    handover: &'a Handover,
+    before: Option<OnHandover>,
+}
+
+impl Drop for TakeBack<'_> {
+    fn drop(&mut self) {
+        *self.handover.lock() = self.before.take();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::thread;
+    use std::time::Duration;
 
     use super::*;
 
@@ -71,5 +128,34 @@ mod tests {
         });
         assert!(result);
         assert_eq!(call_lent(), None);
+    }
+
+    #[test]
+    fn another_thread_can_call_what_is_on_the_handover_and_only_while_it_is() {
+        let handover = Handover::default();
+        let now = Instant::now();
+        let again = now + Duration::from_secs(1);
+        let mut calls = 0;
+        let mut thing = |at| {
+            calls += 1;
+            (at == now).then_some(again)
+        };
+        let called = handover.lend(&mut thing, || {
+            thread::scope(|scope| scope.spawn(|| [handover.call(now), handover.call(again)]).join())
+        });
+        assert_eq!(called.ok(), Some([Some(again), None]));
+        assert_eq!(calls, 2);
+        assert_eq!(handover.call(now), None);
+    }
+
+    #[test]
+    fn what_is_on_the_handover_is_taken_back_after_a_panic() {
+        let handover = Handover::default();
+        let now = Instant::now();
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            handover.lend(&mut |_| Some(now), || std::panic::resume_unwind(Box::new(())))
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(handover.call(now), None);
     }
 }

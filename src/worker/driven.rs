@@ -15,7 +15,7 @@ use uwrs_api::{Delivered, Driver, ExchangeId, Gateway, Runtime, Turned, Turns};
 
 use crate::logging::AccessLog;
 use crate::scoreboard::Slot;
-use crate::server::{EventLoop, Mailbox, call_in_person, take_charge};
+use crate::server::{EventLoop, Flusher, Mailbox, call_in_person, take_charge};
 
 use super::strands::Strands;
 use super::watchman::Watchman;
@@ -50,10 +50,12 @@ pub(super) fn serve(
         }
     };
     let helm = Arc::new(Helm::new(worker, gateway.is_some()));
+    let weak = Arc::downgrade(&helm);
     let watchman = Watchman::employ(&helm, &limits, || driver.observer());
     let driven = Rc::new(Driven {
         helm,
         gateway,
+        flusher: Flusher::new(move |now| weak.upgrade()?.lock().event_loop.flush_held(now)),
         is_turning: Cell::new(false),
         ended: Cell::new(None),
     });
@@ -120,6 +122,8 @@ struct Driven {
     helm: Arc<Helm>,
     /// What work that is deferred is done with.
     gateway: Option<Rc<dyn Gateway>>,
+    /// Sends pieces of bodies that wait for the next ones, when those take long.
+    flusher: Flusher,
     /// This thread has the worker in hand.
     is_turning: Cell<bool>,
     /// Set when everything is over.
@@ -160,7 +164,7 @@ impl Driven {
         while let Some(work) = hold.worker.event_loop.take_work() {
             drop(hold);
             let exchange = work.exchange();
-            let pulled = work.run(&**gateway);
+            let pulled = work.run(&**gateway, &self.flusher);
             hold = self.take()?;
             let event_loop = &mut hold.worker.event_loop;
             event_loop.take_back(exchange, pulled, Instant::now());

@@ -13,13 +13,13 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use uwrs_api::{ExchangeId, Gateway, Runtime};
 
-use crate::server::{Sending, Work, call_in_person, employ};
+use crate::server::{Flusher, Sending, Work, call_in_person, employ};
 use crate::sys::{self, EpollEvents};
 
 use super::roster::{Beacon, Call, OVERDUE, Role, Roster};
@@ -41,7 +41,7 @@ pub(super) fn serve(
     runtime: &dyn Runtime,
 ) -> Departure {
     let count = siblings.len() + 1;
-    let pool = Arc::new(Pool::new(worker, count));
+    let pool = Pool::new(worker, count);
     let mut threads: Vec<JoinHandle<()>> = siblings
         .into_iter()
         .enumerate()
@@ -103,6 +103,16 @@ pub(super) struct Pool {
     epoll: RawFd,
     /// Threads that run applications, as the roster has it: a guess at whether the interpreter is wanted by others.
     busy: AtomicUsize,
+    /// Sends pieces of bodies that wait for the next ones, when those take long.
+    flusher: Flusher,
+}
+
+fn flusher(pool: Weak<Pool>) -> Flusher {
+    Flusher::new(move |now| {
+        let pool = pool.upgrade()?;
+        let mut shift = pool.lock();
+        shift.worker.event_loop.flush_held(now)
+    })
 }
 
 /// The loop, and who does what.
@@ -153,9 +163,10 @@ impl Station {
 }
 
 impl Pool {
-    fn new(worker: Worker, threads: usize) -> Self {
+    fn new(worker: Worker, threads: usize) -> Arc<Self> {
         let roster = Roster::new(threads, Instant::now());
-        Self {
+        Arc::new_cyclic(|pool: &Weak<Self>| Self {
+            flusher: flusher(pool.clone()),
             stations: (0..=threads).map(|_| Station::default()).collect(),
             beacon: roster.beacon(),
             epoll: worker.event_loop.as_raw_fd(),
@@ -165,7 +176,7 @@ impl Pool {
                 roster,
                 ended: None,
             }),
-        }
+        })
     }
 
     /// What a thread does from beginning to end. `runtime`: the main thread's.
@@ -425,7 +436,7 @@ impl<'a> Member<'a> {
         self.gateway.rouse();
         let exchange = work.exchange();
         let began = Instant::now();
-        let pulled = work.run(self.gateway);
+        let pulled = work.run(self.gateway, &self.pool.flusher);
         let ended = Instant::now();
         let mut shift = self.take_again();
         self.pool.busy.fetch_sub(1, Ordering::Relaxed);

@@ -43,6 +43,7 @@ mod rude;
 mod scaling;
 mod signals;
 mod soak;
+mod streaming;
 mod support;
 mod threads;
 mod touch;

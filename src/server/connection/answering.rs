@@ -1,8 +1,10 @@
 //! Answering: from a gateway's reply to the bytes of an answer, as quickly as the client takes them.
 
-use uwrs_api::{BodyLength, BodySource, Bytes, FilePart, Pull, Reply, ReplyBody, ResponseHead};
+use uwrs_api::{BodyLength, Bytes, FilePart, Pull, Reply, ReplyBody, ResponseHead};
 
 use super::{Connection, Farewell, Phase, Source, Step};
+use crate::server::batch::{Batch, Batcher};
+use crate::server::dispatch::Asked;
 use crate::server::exchange::Record;
 use crate::server::services::Services;
 
@@ -73,7 +75,7 @@ impl Connection {
                     Some(owner) => {
                         self.phase = Phase::Answering {
                             record,
-                            source: Source::Here(owner),
+                            source: Source::Here(Batcher::new(owner)),
                         };
                     }
                     None => self.conclude(record, services),
@@ -83,71 +85,80 @@ impl Connection {
                 self.send(first, &mut record);
                 self.phase = Phase::Answering {
                     record,
-                    source: Source::Here(rest),
+                    source: Source::Here(Batcher::new(rest)),
                 };
             }
             ReplyBody::Pushed(first) => self.send_pushed(first, record),
         }
     }
 
-    /// Asks for the next piece of an answer's body.
+    /// Asks for the next pieces of an answer's body.
     pub(super) fn pull(&mut self, services: &mut Services) -> Step {
         let phase = std::mem::replace(&mut self.phase, Phase::Reading);
         let Phase::Answering {
-            record,
-            source: Source::Here(source),
+            mut record,
+            source: Source::Here(batcher),
         } = phase
         else {
             self.phase = phase;
             return Step::Stuck;
         };
-        if !self.protocol.wants_reply_data() {
-            services.dispatch.discard(source);
+        let room = self.protocol.reply_room();
+        if room == 0 {
+            services.dispatch.discard(batcher.into_source());
             self.conclude(record, services);
             return Step::More;
         }
-        match services.pull(&record, &self.info.peer, source) {
-            Some((piece, source)) => self.go_on(record, piece, Some(source), services),
+        services.begin_pull(&record, &self.info.peer);
+        if !self.outbound.is_empty() {
+            services.dispatch.expect_flush();
+        }
+        let (id, held) = (record.id, batcher.held());
+        let asked = Asked { id, batcher, room };
+        let pulled = services.pull(asked, &mut |now| self.flush_held(&held, &mut record, now));
+        match pulled {
+            Some((batch, batcher)) => self.go_on(record, batch, Some(batcher), services),
             None => {
                 self.phase = Phase::Answering {
                     record,
-                    source: Source::Away,
+                    source: Source::Away(held),
                 };
             }
         }
         Step::More
     }
 
-    /// The next piece of an answer's body is here, and what gives the one after it.
+    /// The next pieces of an answer's body are here, and what gives those after them.
     pub(super) fn go_on(
         &mut self,
         mut record: Record,
-        piece: Pull,
-        source: Option<Box<dyn BodySource>>,
+        batch: Batch,
+        batcher: Option<Batcher>,
         services: &mut Services,
     ) {
-        match (piece, source) {
-            (Pull::Data(bytes), Some(source)) => {
+        self.send(batch.bytes, &mut record);
+        match (batch.next, batcher) {
+            (Pull::Data(bytes), Some(batcher)) => {
                 self.send(bytes, &mut record);
                 self.phase = Phase::Answering {
                     record,
-                    source: Source::Here(source),
+                    source: Source::Here(batcher),
                 };
             }
-            (Pull::File(part), Some(source)) => {
+            (Pull::File(part), Some(batcher)) => {
                 self.send_file(part, &mut record);
                 self.phase = Phase::Answering {
                     record,
-                    source: Source::Here(source),
+                    source: Source::Here(batcher),
                 };
             }
-            (Pull::End, source) => {
-                drop(source);
+            (Pull::End, batcher) => {
+                drop(batcher);
                 self.conclude(record, services);
             }
-            (Pull::Failed | Pull::Data(_) | Pull::File(_), source) => {
+            (Pull::Failed | Pull::Data(_) | Pull::File(_), batcher) => {
                 services.slot.exception();
-                drop(source);
+                drop(batcher);
                 self.cut(&record, services);
             }
         }

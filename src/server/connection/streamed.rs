@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use uwrs_api::{
-    Appetite, Body, BodyMode, Delivered, ExchangeId, Heard, ProtocolState, Pull, Reply, Request, ResponseHead,
+    Appetite, Body, BodyMode, Delivered, ExchangeId, Heard, ProtocolState, Reply, Request, ResponseHead,
 };
 
 use super::{Connection, Farewell, HIGH_WATER, Phase, Source, Verdict};
@@ -225,16 +225,16 @@ impl Connection {
             Reply::Piece(bytes) => self.send_pushed(bytes, record),
             Reply::Rest(body) => self.begin_body(record, body, services),
             Reply::End if self.protocol.state() == ProtocolState::Switched => {
-                self.go_on(record, Pull::End, None, services);
+                self.conclude(record, services);
                 // The client may still be talking; a reset would take the last words from it.
                 self.phase = Phase::Closing {
                     farewell: Farewell::Linger,
                 };
             }
-            Reply::End => self.go_on(record, Pull::End, None, services),
+            Reply::End => self.conclude(record, services),
             Reply::Trailers(trailers) => {
                 self.protocol.reply_trailers(&trailers, &mut self.outbound);
-                self.go_on(record, Pull::End, None, services);
+                self.conclude(record, services);
             }
             _ => self.cut(&record, services),
         }
