@@ -325,8 +325,8 @@ impl Dispatch {
 
     /// The loop's thread, one of several with loops of their own, is about to end.
     pub(super) fn leave_thread(&self) {
-        if let Self::Inline(gateway) = self {
-            gateway.leave_thread();
+        if let Self::Inline(inline) = self {
+            inline.gateway.leave_thread();
         }
     }
 
