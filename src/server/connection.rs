@@ -296,11 +296,12 @@ impl Connection {
         })
     }
 
-    /// The application takes too long for that exchange: its client need not wait. `None`: it does not.
-    pub(crate) fn time_out(&mut self, id: ExchangeId, services: &mut Services) -> Option<Verdict> {
+    /// The application takes too long for that exchange, by the option in `why`: its client need not wait. `None`: it does
+    /// not.
+    pub(crate) fn time_out(&mut self, id: ExchangeId, why: &str, services: &mut Services) -> Option<Verdict> {
         match std::mem::replace(&mut self.phase, Phase::Reading) {
             Phase::Handling { record } if record.id == id => {
-                self.note_overdue(&record, services);
+                self.note_overdue(&record, why, services);
                 self.phase = Phase::Handling { record };
                 let (head, body) = error_page(504, b"Gateway Timeout\n");
                 Some(self.deliver(Reply::Response { head, body }, services))
@@ -309,7 +310,7 @@ impl Connection {
                 record,
                 source: Source::Away(_) | Source::Pushed,
             } if record.id == id => {
-                self.note_overdue(&record, services);
+                self.note_overdue(&record, why, services);
                 self.cut(&record, services);
                 Some(self.advance(services))
             }

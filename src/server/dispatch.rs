@@ -13,6 +13,7 @@ use uwrs_api::{Appetite, BodyMode, BodySource, Exchange, ExchangeId, Gateway, He
 use crate::sys::{self, Handed, Handover};
 
 use super::batch::{Batch, Batcher, PATIENCE};
+use super::deadlines::within;
 use super::flusher::Flusher;
 use deferred::Deferred;
 pub(crate) use deferred::take_charge;
@@ -42,7 +43,7 @@ pub struct Asked {
 
 impl Asked {
     pub(super) fn pull(mut self, flusher: &Flusher) -> Pulled {
-        let batch = self.batcher.pull(self.room, flusher);
+        let batch = within(self.id, || self.batcher.pull(self.room, flusher));
         // A body that is over is dropped here, not by the loop: that may call the application as well.
         let batcher = batch.has_more().then_some(self.batcher);
         Pulled {
@@ -300,7 +301,8 @@ impl Dispatch {
         match self {
             Self::Inline(inline) => {
                 let (batcher, flusher) = (&mut asked.batcher, &inline.flusher);
-                let batch = inline.handover.lend(flush, || batcher.pull(asked.room, flusher));
+                let pull = || batcher.pull(asked.room, flusher);
+                let batch = inline.handover.lend(flush, || within(asked.id, pull));
                 Some((batch, asked.batcher))
             }
             Self::Deferred(deferred) => {
@@ -340,7 +342,8 @@ impl Dispatch {
 
 /// A panic drops the responder, which answers 500 in its stead.
 fn answer(gateway: &dyn Gateway, exchange: Exchange) {
-    let handled = catch_unwind(AssertUnwindSafe(|| gateway.handle(exchange)));
+    let id = exchange.responder.id();
+    let handled = catch_unwind(AssertUnwindSafe(|| within(id, || gateway.handle(exchange))));
     end_forked_copy();
     if handled.is_err() {
         log::error!("the gateway panicked; its request is answered with 500");

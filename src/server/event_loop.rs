@@ -26,6 +26,7 @@ use crate::sys::{self, EpollEvents};
 
 use super::capacity::Capacity;
 use super::connection::{Connection, Patience, Sending, Verdict};
+use super::deadlines::Deadlines;
 use super::dispatch::{Dispatch, Pulled, Work};
 use super::ferry::Origin;
 use super::idle::Idle;
@@ -248,6 +249,11 @@ impl EventLoop {
     /// The calling thread, which the gateway was brought to by [`Gateway::enter_thread`], is done with it.
     pub fn leave_thread(&self) {
         self.services.dispatch.leave_thread();
+    }
+
+    /// The deadlines that applications set themselves, to be set by any thread.
+    pub(crate) fn deadlines(&self) -> Arc<Deadlines> {
+        Arc::clone(&self.services.deadlines)
     }
 
     fn handle_all(&mut self, occurrences: impl Iterator<Item = Occurrence>) -> Vec<ForeignToken> {

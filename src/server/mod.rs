@@ -6,6 +6,7 @@ mod body;
 mod capacity;
 mod clock;
 mod connection;
+mod deadlines;
 mod dispatch;
 mod event_loop;
 mod exchange;
@@ -22,6 +23,7 @@ mod strays;
 mod stream;
 
 pub(crate) use connection::Sending;
+pub(crate) use deadlines::{Deadlines, current_exchange};
 pub(crate) use dispatch::take_charge;
 pub use dispatch::{Pulled, Work};
 pub use event_loop::{EventLoop, ForeignToken, Landing};

@@ -14,6 +14,7 @@ use crate::sys::{self, Handed, Pages};
 
 use super::batch::{Batch, Batcher};
 use super::clock::Clock;
+use super::deadlines::Deadlines;
 use super::dispatch::{Asked, Dispatch, Work};
 use super::exchange::Record;
 use super::ferry;
@@ -45,6 +46,7 @@ pub struct Services {
     pub(crate) slot: Slot,
     pub(super) stints: Stints,
     pub(super) strays: Strays,
+    pub(super) deadlines: Arc<Deadlines>,
     /// Filled by every read, and by what comes with the ferry; emptied before the next.
     pub(crate) scratch: Pages,
     /// Memory for the answer of whoever speaks: empty between two steps.
@@ -78,6 +80,7 @@ impl Services {
             slot,
             stints: Stints::default(),
             strays: Strays::default(),
+            deadlines: Arc::default(),
             scratch: Pages::new(READ_BYTES)?,
             spare: Outbound::default(),
             spare_request: None,

@@ -1,32 +1,52 @@
-//! The deadline that an application sets itself (`uwsgi.set_user_harakiri`): where it is kept. The master looks after it.
+//! The deadline that an application sets itself (`uwsgi.set_user_harakiri`). The loop tells its client when it is over, the
+//! master looks after the worker.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use uwrs_api::ExchangeId;
 
-use super::Seat;
+use super::Worker;
 use crate::scoreboard::Slot;
+use crate::server::{Deadlines, Mailbox, current_exchange};
 use crate::sys;
 
-/// This worker's slot, and its master.
-static OWN: OnceLock<(Slot, i32)> = OnceLock::new();
+/// What it takes to set one.
+struct Own {
+    slot: Slot,
+    master: Option<i32>,
+    deadlines: Arc<Deadlines>,
+    mailbox: Arc<Mailbox>,
+}
 
-/// From now on this process is the worker of that seat.
-pub(super) fn expect(seat: &Seat) {
-    if let Some(master) = seat.facts.master {
-        OWN.get_or_init(|| (seat.slot.clone(), master));
-    }
+/// This process's.
+static OWN: OnceLock<Own> = OnceLock::new();
+
+/// From now on this process is that worker.
+pub(super) fn expect(worker: &Worker) {
+    OWN.get_or_init(|| Own {
+        slot: worker.seat.slot.clone(),
+        master: worker.seat.facts.master,
+        deadlines: worker.event_loop.deadlines(),
+        mailbox: worker.event_loop.mailbox(),
+    });
 }
 
 /// Whatever this worker is doing `after` that time from now, another is to take its place; `None`: that is off again.
-/// Nothing happens where there is no master, or in a process that is no worker.
-pub fn set_deadline(after: Option<Duration>) {
-    let Some((slot, master)) = OWN.get() else { return };
-    let deadline = after.map(|after| sys::monotonic_milliseconds().saturating_add(after.as_millis() as u64));
-    if slot.set_deadline(deadline)
-        && let Err(error) = kill(Pid::from_raw(*master), Signal::SIGURG)
+/// `exchange`: for what, where the calling thread is not in the application for one; its client gets 504. Nothing happens in a
+/// process that is no worker.
+pub fn set_deadline(exchange: Option<ExchangeId>, after: Option<Duration>) {
+    let Some(own) = OWN.get() else { return };
+    let at = after.map(|after| sys::monotonic_milliseconds().saturating_add(after.as_millis() as u64));
+    own.deadlines.set(exchange.or_else(current_exchange), at);
+    let is_first = own.deadlines.show(&own.slot);
+    // The loop may be waiting for longer than that.
+    own.mailbox.rouse();
+    if is_first
+        && let Some(master) = own.master
+        && let Err(error) = kill(Pid::from_raw(master), Signal::SIGURG)
     {
         log::error!("the master could not be told of a deadline: {error}");
     }

@@ -1,6 +1,6 @@
 //! A worker whose thread belongs to another loop (asyncio's), which turns the server's when that has something to do.
 //!
-//! With `harakiri` on, applications are called between two turns, without the server's loop in hand: the
+//! With `harakiri` on, or where applications set such deadlines themselves, they are called between two turns, without the server's loop in hand: the
 //! [`watchman`](super::watchman) has it while one of them blocks the thread.
 
 use std::cell::Cell;
@@ -41,9 +41,10 @@ pub(super) fn serve(
     }
     let strands = Strands::start(&seat, siblings)?;
     let limits = seat.config.limits.clone();
-    let (worker, gateway) = match limits.harakiri.limit {
-        None => (start_beside(strands, seat, gateway)?, None),
-        Some(_) => {
+    let is_minded = limits.harakiri.limit.is_some() || runtime.may_set_deadlines();
+    let (worker, gateway) = match is_minded {
+        false => (start_beside(strands, seat, gateway)?, None),
+        true => {
             let gateway: Rc<dyn Gateway> = Rc::from(gateway);
             take_charge(Rc::clone(&gateway));
             (start_deferring(strands, seat)?, Some(gateway))

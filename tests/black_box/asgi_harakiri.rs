@@ -386,3 +386,40 @@ fn what_blocks_the_loop_is_named_once_it_turns_again() {
         );
     }
 }
+
+#[test]
+fn a_request_may_set_a_deadline_of_its_own_and_take_it_back() {
+    let app = APP.replace("import asyncio,", "import uwsgi, asyncio,").replace(
+        "    if name == \"slow\":",
+        "    if name.startswith(\"own_\"):
+        if name == \"own_later\":
+            await asyncio.sleep(0.1)
+        uwsgi.set_user_harakiri(1)
+        name = \"slow\"
+        if value == \"0\":
+            uwsgi.set_user_harakiri(0)
+            value = \"2.5\"
+        if value == \"blocked\":
+            time.sleep(3600)
+    if name == \"slow\":",
+    );
+    let server = Server::new()
+        .app(&app)
+        .ini(&format!("{HTTP}harakiri-graceful-timeout = 1"))
+        .start();
+    let old = server.get("/").text().to_owned();
+    for way in ["/own_at_once/30", "/own_later/30"] {
+        let mut other = ask(&server, "/pieces/0.5");
+        assert_eq!(server.get(way).status, 504, "{way}: {}", server.log());
+        server.wait_for_log(&[&format!("\"GET {way}\" from "), "(set_user_harakiri)"]);
+        server.wait_for_log(&[&format!("\"GET {way}\": its task is cancelled")]);
+        assert_eq!(other.response().text(), "piece\n".repeat(5));
+    }
+    assert_eq!(server.get("/own_later/0").text(), old);
+    // The loop saw to all of it.
+    assert_eq!(server.get("/").text(), old, "{}", server.log());
+    assert_eq!(server.count_log("is stuck"), 0, "{}", server.log());
+    assert_eq!(server.get("/own_later/blocked").status, 504, "{}", server.log());
+    server.wait_for_log(&["worker 1: pid ", &format!("takes over from pid {old}")]);
+    assert_ne!(server.get("/").text(), old);
+}

@@ -206,7 +206,8 @@ def application(environ, start_response):
         .start();
     let old = server.get("/quick").text().to_owned();
     assert_eq!(server.count_log("set_user_harakiri"), 0, "{}", server.log());
-    let _stuck = ask(&server, "/stuck");
+    let mut stuck = ask(&server, "/stuck");
+    assert_eq!(stuck.response().status, 504, "{}", server.log());
     server.wait_for_log(&[
         &format!(
             "worker 1 (pid {old}): the time is over that the application set itself (set_user_harakiri)"
@@ -216,6 +217,65 @@ def application(environ, start_response):
     server.wait_for_log(&["app.py\", line 7 in application"]);
     server.wait_for_log(&["did not leave within 1 s and is killed"]);
     assert_ne!(server.get("/").text(), old);
+}
+
+#[test]
+fn the_client_of_a_request_past_its_own_deadline_hears_so_wherever_it_is_stuck() {
+    let app = "\
+import ctypes, os, time, uwsgi
+
+def application(environ, start_response):
+    path = environ['PATH_INFO']
+    start_response('200 OK', [])
+    if path == '/':
+        return [b'%d' % os.getpid()]
+    uwsgi.set_user_harakiri(1)
+    if path == '/c':
+        while True:
+            ctypes.PyDLL(None).sleep(3600)
+    time.sleep(3600)
+";
+    for lines in ["", "threads = 3", "processes = 2"] {
+        for way in ["/python", "/c"] {
+            let server = Server::new()
+                .app(app)
+                .ini(&format!("{HTTP}harakiri-graceful-timeout = 1\n{lines}"))
+                .start();
+            let response = server.get(way);
+            assert_eq!(response.status, 504, "{way} with {lines}: {}", server.log());
+            soon("the access log has it", || {
+                server.log().contains("(HTTP/1.1 504)")
+            });
+            assert_eq!(server.get("/").status, 200);
+        }
+    }
+    let server = Server::new()
+        .app(app)
+        .ini("socket = app.sock\nmodule = app\nthreads = 3\nprocesses = 2\nharakiri-graceful-timeout = 1")
+        .start();
+    let mut connection = server.connect_unix("app.sock");
+    connection.send(packet::request("GET", "/c", &[]));
+    assert_eq!(connection.response().status, 504, "{}", server.log());
+}
+
+#[test]
+fn who_sets_no_deadlines_pays_for_no_thread_that_keeps_them() {
+    let answer =
+        "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'']\n";
+    for (imports, is_minded) in [("", false), ("import uwsgi\n", true)] {
+        let server = Server::new().app(&format!("{imports}{answer}")).ini(HTTP).start();
+        assert_eq!(server.get("/").status, 200);
+        let worker = server.settle(1).first().copied().unwrap();
+        let threads = std::fs::read_dir(format!("/proc/{worker}/task")).unwrap();
+        let names =
+            threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).unwrap());
+        let names: Vec<String> = names.collect();
+        assert_eq!(
+            names.iter().any(|name| name.trim() == "minder"),
+            is_minded,
+            "{names:?}"
+        );
+    }
 }
 
 #[test]

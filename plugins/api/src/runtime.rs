@@ -72,6 +72,12 @@ pub trait Runtime {
     /// is let go of.
     fn enter_worker(&mut self, facts: WorkerFacts) -> Result<Box<dyn Gateway>, LoadError>;
 
+    /// May applications set deadlines themselves, as far as can be told? Where they may, a thread is needed that can tell their
+    /// clients while they are stuck.
+    fn may_set_deadlines(&self) -> bool {
+        false
+    }
+
     /// Files whose change calls for a reload while developing: the sources of all modules imported so far.
     fn source_files(&self) -> Vec<PathBuf>;
 

@@ -33,7 +33,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use uwrs_api::{LoadError, Runtime};
+use uwrs_api::{ExchangeId, LoadError, Runtime};
 
 pub use crate::interface::Interface;
 use crate::runtime::PythonRuntime;
@@ -79,8 +79,9 @@ pub struct Settings {
     /// A signal at which a traceback of each thread is written to standard error, also while C code holds the interpreter.
     pub traceback_signal: Option<i32>,
     /// What `uwsgi.set_user_harakiri` does: has another worker take over if this one has not come back to take that back
-    /// when so much time has passed; `None`: takes it back.
-    pub set_deadline: Option<fn(Option<Duration>)>,
+    /// when so much time has passed; `None`: takes it back. For which exchange, where that is not the one that the calling
+    /// thread has in hand.
+    pub set_deadline: Option<fn(Option<ExchangeId>, Option<Duration>)>,
     /// What was said, in order, for `uwsgi.opt`; `None`: a key without a value.
     pub options: Vec<(String, Option<String>)>,
 }

@@ -223,6 +223,12 @@ impl Runtime for PythonRuntime {
         })
     }
 
+    fn may_set_deadlines(&self) -> bool {
+        let may = raw::with_interpreter(uwsgi_module::is_imported);
+        raw::park();
+        self.settings.master.is_some() && may
+    }
+
     fn source_files(&self) -> Vec<PathBuf> {
         let files = raw::with_interpreter(|py| source_files(py).unwrap_or_default());
         raw::park();

@@ -2,22 +2,25 @@
 //! There is what works; what is not there raises AttributeError and not a lie.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicIsize, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyModule};
-use uwrs_api::WorkerFacts;
+use uwrs_api::{ExchangeId, WorkerFacts};
 
-use crate::{Settings, failure};
+use crate::{Settings, asgi, failure, raw};
 
 /// This worker's number; 0 in the mold.
 static WORKER: AtomicUsize = AtomicUsize::new(0);
 /// The master's pid; 0 without one.
 static MASTER: AtomicI32 = AtomicI32::new(0);
 
+/// References to the module when nothing had imported it: its own functions' most of them.
+static OWN_REFERENCES: AtomicIsize = AtomicIsize::new(0);
+
 /// What sets a deadline.
-static SET_DEADLINE: OnceLock<fn(Option<Duration>)> = OnceLock::new();
+static SET_DEADLINE: OnceLock<fn(Option<ExchangeId>, Option<Duration>)> = OnceLock::new();
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -41,7 +44,20 @@ pub(crate) fn install(py: Python<'_>, settings: &Settings) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(stop, &module)?)?;
     module.add_function(wrap_pyfunction!(log_line, &module)?)?;
     module.add_function(wrap_pyfunction!(set_user_harakiri, &module)?)?;
-    py.import("sys")?.getattr("modules")?.set_item("uwsgi", module)
+    py.import("sys")?.getattr("modules")?.set_item("uwsgi", module)?;
+    OWN_REFERENCES.store(references(py), Ordering::Relaxed);
+    Ok(())
+}
+
+/// How many references there are to the module; 0: it is not there.
+fn references(py: Python<'_>) -> isize {
+    let module = py.import("uwsgi").map(Bound::unbind);
+    module.map_or(0, |module| raw::reference_count(&module, py))
+}
+
+/// Has anything imported the module? What imports it later is not known here.
+pub(crate) fn is_imported(py: Python<'_>) -> bool {
+    references(py) > OWN_REFERENCES.load(Ordering::Relaxed)
 }
 
 /// Tells the module which worker it lives in, and calls the application's `uwsgi.post_fork_hook`, if it set one.
@@ -158,11 +174,16 @@ fn signal_master(py: Python<'_>, name: &str) -> PyResult<Option<bool>> {
     Ok(Some(true))
 }
 
-/// Has another worker take this one's place if so many seconds pass before this is called again; 0 takes that back.
+/// Has another worker take this one's place if so many seconds pass before this is called again; 0 takes that back. The client
+/// of the request gets 504. In a task of an ASGI request: has that cancelled, and another worker take over where it takes no notice.
 #[pyfunction]
-fn set_user_harakiri(seconds: u32) {
+fn set_user_harakiri(py: Python<'_>, seconds: u32) {
     if let Some(set_deadline) = SET_DEADLINE.get() {
-        set_deadline((seconds > 0).then(|| Duration::from_secs(seconds.into())));
+        let exchange = asgi::exchange_of_current_task(py);
+        set_deadline(
+            exchange,
+            (seconds > 0).then(|| Duration::from_secs(seconds.into())),
+        );
     }
 }
 

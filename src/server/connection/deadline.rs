@@ -103,14 +103,13 @@ impl Connection {
 
     /// The application is to give up an exchange that is streamed, and the log tells of it. Where it is not streamed a thread
     /// is in the application, which the master tells of.
-    pub(super) fn note_overdue(&self, record: &Record, services: &mut Services) {
+    pub(super) fn note_overdue(&self, record: &Record, why: &str, services: &mut Services) {
         let Some(since) = self.touched() else { return };
         log::error!(
-            "\"{}\" from {} has kept its client waiting for {} s (harakiri = {})",
+            "\"{}\" from {} has kept its client waiting for {} s ({why})",
             record.request.line(),
             self.info.peer,
-            services.now().saturating_duration_since(since).as_secs(),
-            services.limits.harakiri.limit.unwrap_or_default().as_secs()
+            services.now().saturating_duration_since(since).as_secs()
         );
         services.strays.overstay(record.id, record.request.clone(), since);
     }
@@ -129,7 +128,9 @@ impl Connection {
             }
             Expiry::Overdue(id) => {
                 services.told.push(id);
-                self.time_out(id, services).unwrap_or(Verdict::Wait)
+                let limit = services.limits.harakiri.limit.unwrap_or_default();
+                let why = format!("harakiri = {}", limit.as_secs());
+                self.time_out(id, &why, services).unwrap_or(Verdict::Wait)
             }
             Expiry::Refuse(why, option) => {
                 self.refuse(&Refusal::new(408, why).limited_by(option), services);

@@ -14,19 +14,24 @@ const SHOWN_AT_ONCE: usize = 5;
 impl EventLoop {
     /// When the next of the requests under way is due.
     pub(super) fn next_overdue(&self) -> Option<Instant> {
-        let limit = self.services.limits.harakiri.limit?;
-        let now = self.services.clock.shared();
-        let began = self.services.untold_stints().map(|stint| stint.began).next();
-        let of_stints = began.map(|began| {
-            let left = (began + milliseconds(limit)).saturating_sub(now);
-            self.services.now() + Duration::from_millis(left)
-        });
-        let of_strays = self.services.strays.oldest_left().map(|since| since + limit);
-        of_stints.into_iter().chain(of_strays).min()
+        let services = &self.services;
+        let until = |at: u64| {
+            let left = at.saturating_sub(services.clock.shared());
+            services.now() + Duration::from_millis(left)
+        };
+        let own = services.deadlines.next().map(until);
+        let Some(limit) = services.limits.harakiri.limit else {
+            return own;
+        };
+        let began = services.untold_stints().map(|stint| stint.began).next();
+        let of_stints = began.map(|began| until(began + milliseconds(limit)));
+        let of_strays = services.strays.oldest_left().map(|since| since + limit);
+        [own, of_stints, of_strays].into_iter().flatten().min()
     }
 
     /// Tells the clients of those that are: 504, or the end of the connection where an answer is under way.
     pub(super) fn tell_overdue(&mut self) {
+        self.tell_of_own_deadlines();
         let Some(limit) = self.services.limits.harakiri.limit else {
             return;
         };
@@ -38,12 +43,7 @@ impl EventLoop {
         let overdue: Vec<ExchangeId> = overdue.map(|stint| stint.id).collect();
         for id in overdue {
             self.services.told.push(id);
-            let slot = id.slot as usize;
-            if let Some(entry) = self.connections.get_mut(slot)
-                && let Some(verdict) = entry.connection.time_out(id, &mut self.services)
-            {
-                self.settle(slot, verdict);
-            }
+            self.time_out(id, &format!("harakiri = {}", limit.as_secs()));
         }
         let now = self.services.now();
         for (request, since) in self.services.strays.find_overdue(limit, now) {
@@ -54,6 +54,35 @@ impl EventLoop {
                 limit.as_secs()
             );
         }
+    }
+
+    /// Those whose application has set the deadline itself.
+    fn tell_of_own_deadlines(&mut self) {
+        let now = self.services.clock.shared();
+        let due = self.services.deadlines.take_due(now);
+        if due.is_empty() {
+            return;
+        }
+        for id in due {
+            if self.time_out(id, "set_user_harakiri") {
+                self.services.told.push(id);
+            }
+        }
+        // A loop that turns sees to its tasks; in every other case the master does.
+        if self.services.slot.last_beat() > 0 && !self.services.dispatch.is_minded() {
+            self.services.deadlines.show(&self.services.slot);
+        }
+    }
+
+    /// `true`: the client of that exchange has waited for the application, and has been told.
+    fn time_out(&mut self, id: ExchangeId, why: &str) -> bool {
+        let slot = id.slot as usize;
+        let entry = self.connections.get_mut(slot);
+        let verdict = entry.and_then(|entry| entry.connection.time_out(id, why, &mut self.services));
+        if let Some(verdict) = verdict {
+            self.settle(slot, verdict);
+        }
+        verdict.is_some()
     }
 
     /// Tells the gateway of exchanges that are streamed and have taken too long. On the thread that the gateway belongs to.

@@ -191,6 +191,16 @@ impl AsgiGateway {
     }
 }
 
+/// The exchange whose task runs on this thread, if that has begun before.
+pub(crate) fn exchange_of_current_task(py: Python<'_>) -> Option<ExchangeId> {
+    if registry::is_empty() {
+        return None;
+    }
+    let asyncio = py.import("asyncio").ok()?;
+    let task = asyncio.call_method0("current_task").ok()?;
+    registry::exchange_of(&task)
+}
+
 /// Answers a client that asks for a WebSocket in a way that there is none.
 fn reject(mut conversation: Conversation, rejection: &Rejection) {
     let body = format!("{}\n", rejection.reason());

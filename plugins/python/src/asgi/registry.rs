@@ -49,6 +49,17 @@ pub(super) fn task(py: Python<'_>, id: ExchangeId) -> Option<Py<PyAny>> {
     OPEN.with_borrow(|open| Some(open.get(&id.serial)?.task.as_ref()?.clone_ref(py)))
 }
 
+/// The exchange whose task that is.
+pub(super) fn exchange_of(task: &Bound<'_, PyAny>) -> Option<ExchangeId> {
+    let is_it = |open: &&Open| open.task.as_ref().is_some_and(|have| have.is(task));
+    OPEN.with_borrow(|open| open.values().find(is_it).map(|open| open.talk.id()))
+}
+
+/// Is any exchange under way?
+pub(super) fn is_empty() -> bool {
+    OPEN.with_borrow(HashMap::is_empty)
+}
+
 /// All exchanges that are under way.
 pub(super) fn all() -> Vec<Arc<dyn Talk>> {
     OPEN.with_borrow(|open| open.values().map(|open| Arc::clone(&open.talk)).collect())
