@@ -5,12 +5,14 @@
 //! is for the [`Roster`](super::roster::Roster) to say.
 
 use std::io;
+use std::sync::MutexGuard;
 use std::thread;
 use std::time::Duration;
 
 use crate::sys::{self, EpollEvents};
 
 use super::pool::{EVENTS, Ending, Pool, Shift};
+use super::roster::DOZE;
 
 /// While connections wait that could go to another worker, were one idle: how long until that is looked at again.
 const LOOK_FOR_IDLE: Duration = Duration::from_millis(5);
@@ -34,7 +36,12 @@ fn mind(pool: &Pool, number: usize) -> io::Result<()> {
             shift = pool.stand_by(number, None, shift);
             continue;
         }
-        let timeout = shift.prepare_wait();
+        let look = shift.prepare_to_mind();
+        if shift.roster.may_doze(now) {
+            shift = pool.doze(look, shift);
+            continue;
+        }
+        let timeout = shift.prepare_wait(look);
         shift.roster.begin_minding(now);
         drop(shift);
         let waited = sys::epoll_wait(pool.epoll(), &mut events, timeout);
@@ -46,12 +53,28 @@ fn mind(pool: &Pool, number: usize) -> io::Result<()> {
     Ok(())
 }
 
+impl Pool {
+    /// Waits, without the loop in hand and without being told of events.
+    fn doze<'a>(&'a self, look: Option<Duration>, mut shift: MutexGuard<'a, Shift>) -> MutexGuard<'a, Shift> {
+        shift.roster.begin_dozing();
+        drop(shift);
+        thread::park_timeout(look.unwrap_or(DOZE));
+        let mut shift = self.lock();
+        shift.worker.event_loop.update_clock();
+        shift
+    }
+}
+
 impl Shift {
-    /// What is to be done before the minder waits for events, and how long it may wait.
-    fn prepare_wait(&mut self) -> Option<Duration> {
+    /// What is to be done when the minder has the loop. How long until it is to be done again.
+    fn prepare_to_mind(&mut self) -> Option<Duration> {
         let event_loop = &mut self.worker.event_loop;
         event_loop.burden();
-        let look = event_loop.send_across().then_some(LOOK_FOR_IDLE);
+        event_loop.send_across().then_some(LOOK_FOR_IDLE)
+    }
+
+    /// What is to be done before the minder waits for events, and how long it may wait.
+    fn prepare_wait(&mut self, look: Option<Duration>) -> Option<Duration> {
         let timeout = [self.worker.timeout(false), look].into_iter().flatten().min();
         self.worker.event_loop.begin_wait(timeout)
     }

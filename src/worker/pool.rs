@@ -258,7 +258,7 @@ impl Pool {
         if let Some(minder) = self.stations.last() {
             minder.call(Call::Act);
         }
-        if shift.roster.is_polling() || shift.roster.is_minded() {
+        if shift.roster.is_awaited() {
             shift.worker.event_loop.rouse();
         }
     }
@@ -329,14 +329,18 @@ impl Shift {
                 return Ok(Some(Duty::LookAtSources));
             }
             let now = self.worker.event_loop.now();
+            if self.roster.is_minded() && self.roster.is_stale(now) {
+                self.look_around(member.number)?;
+                self.worker.event_loop.glance_outside();
+                self.worker.event_loop.send_across();
+                continue;
+            }
             self.take_over_from_minder();
             let has_work = self.worker.event_loop.has_work();
             match self.roster.role(member.number, has_work, now) {
                 Role::StandBy => return Ok(Some(Duty::StandBy)),
                 Role::Lead if has_work && self.roster.is_stale(now) => {
-                    let heard = self.worker.event_loop.turn(Some(Duration::ZERO))?;
-                    self.roster.attended(member.number, self.worker.event_loop.now());
-                    self.worker.hear(&heard);
+                    self.look_around(member.number)?;
                     continue;
                 }
                 Role::Lead | Role::Help => {}
@@ -354,6 +358,14 @@ impl Shift {
         }
     }
 
+    /// Asks the kernel for events, without waiting for any.
+    fn look_around(&mut self, number: usize) -> io::Result<()> {
+        let heard = self.worker.event_loop.turn(Some(Duration::ZERO))?;
+        self.roster.attended(number, self.worker.event_loop.now());
+        self.worker.hear(&heard);
+        Ok(())
+    }
+
     /// Is everything over?
     pub(super) fn is_over(&mut self) -> bool {
         let is_idle = self.roster.busy() == 0 && !self.worker.event_loop.has_work();
@@ -367,11 +379,17 @@ impl Shift {
             return;
         }
         let event_loop = &mut self.worker.event_loop;
-        event_loop.glance_outside();
-        if !self.roster.leaves_minder(event_loop.has_work()) && self.roster.end_minding() {
-            event_loop.unburden();
+        if self.roster.is_awaited() {
+            event_loop.glance_outside();
+        }
+        if self.roster.leaves_minder(event_loop.has_work()) {
+            return;
+        }
+        event_loop.unburden();
+        if self.roster.is_awaited() {
             event_loop.rouse();
         }
+        self.roster.end_minding();
     }
 }
 
@@ -441,7 +459,7 @@ impl<'a> Member<'a> {
         let mut shift = self.take_again();
         self.pool.busy.fetch_sub(1, Ordering::Relaxed);
         shift.worker.event_loop.take_back(exchange, pulled, ended);
-        shift.roster.end_work(ended.duration_since(began));
+        shift.roster.end_work(began, ended);
         shift
     }
 

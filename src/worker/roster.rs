@@ -8,7 +8,8 @@
 //! called before the work begins, and every thread that comes back takes the next piece.
 //!
 //! When all of them are in the application, the minder, a thread that runs none, takes over the loop as a watcher would,
-//! and gives it back to the first who returns.
+//! and gives it back to the first who returns. Where threads come back one soon after the other, and work waits for each of
+//! them, it keeps the loop and dozes: they look for events in passing, which wakes nobody.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +21,10 @@ pub(super) const OVERDUE: Duration = Duration::from_millis(1);
 const STALE: Duration = Duration::from_micros(200);
 /// Applications that take this long are slow.
 const SLOW: Duration = Duration::from_micros(100);
+/// Threads that come back within so long of each other leave the minder nothing to do.
+const BRISK: Duration = Duration::from_millis(2);
+/// For so long the minder dozes, and leaves it to threads that come back to look for events.
+pub(super) const DOZE: Duration = Duration::from_millis(10);
 /// No application counts as slower: a single one that takes a minute is forgotten as fast as one that takes this long.
 const SLOWEST: Duration = Duration::from_millis(1);
 
@@ -37,6 +42,32 @@ impl Pace {
 
     fn is_slow(&self) -> bool {
         self.average >= SLOW
+    }
+}
+
+/// How soon after one another threads have come back lately.
+#[derive(Debug)]
+struct Returns {
+    last: Instant,
+    average: Duration,
+}
+
+impl Returns {
+    fn new(now: Instant) -> Self {
+        Self {
+            last: now,
+            average: DOZE,
+        }
+    }
+
+    fn note(&mut self, now: Instant) {
+        let gap = now.saturating_duration_since(self.last);
+        self.average = (self.average * 7 + gap.min(DOZE)) / 8;
+        self.last = now;
+    }
+
+    fn are_brisk(&self) -> bool {
+        self.average < BRISK
     }
 }
 
@@ -66,8 +97,10 @@ enum Minder {
     /// It is on its way between the two others, or there is none.
     Absent,
     StandsBy,
-    /// It has the loop.
+    /// It has the loop and waits for events.
     Minds,
+    /// It has the loop; threads that come back look for events.
+    Dozes,
 }
 
 /// Who does what. Threads go by their number.
@@ -88,6 +121,7 @@ pub(super) struct Roster {
     /// When the kernel was last asked for events.
     attended: Instant,
     pace: Pace,
+    returns: Returns,
     beacon: Arc<Beacon>,
 }
 
@@ -103,6 +137,7 @@ impl Roster {
             busy: 0,
             attended: now,
             pace: Pace::default(),
+            returns: Returns::new(now),
             beacon: Arc::new(Beacon::new(now)),
         }
     }
@@ -140,7 +175,23 @@ impl Roster {
 
     /// Does the minder have the loop?
     pub(super) fn is_minded(&self) -> bool {
-        self.minder == Minder::Minds
+        matches!(self.minder, Minder::Minds | Minder::Dozes)
+    }
+
+    /// Does some thread wait for events?
+    pub(super) fn is_awaited(&self) -> bool {
+        self.is_polling || self.minder == Minder::Minds
+    }
+
+    /// May the minder, which is to have the loop, leave it to others to look for events?
+    pub(super) fn may_doze(&self, now: Instant) -> bool {
+        self.returns.are_brisk() && now.saturating_duration_since(self.returns.last) < DOZE
+    }
+
+    /// The minder has the loop and does nothing for a while.
+    pub(super) fn begin_dozing(&mut self) {
+        self.minder = Minder::Dozes;
+        self.attend(self.attended);
     }
 
     /// Is the minder to have the loop?
@@ -160,13 +211,11 @@ impl Roster {
         self.is_minded() && has_work && self.pace.is_slow()
     }
 
-    /// The minder no longer has the loop. `true`: it had it.
-    pub(super) fn end_minding(&mut self) -> bool {
-        let minded = self.is_minded();
-        if minded {
+    /// The minder no longer has the loop.
+    pub(super) fn end_minding(&mut self) {
+        if self.is_minded() {
             self.minder = Minder::Absent;
         }
-        minded
     }
 
     /// Has no one asked the kernel for events for too long?
@@ -176,7 +225,7 @@ impl Roster {
 
     /// Is it time to ask the kernel for events, although there is work?
     pub(super) fn is_stale(&self, now: Instant) -> bool {
-        !self.is_polling && !self.is_minded() && now.saturating_duration_since(self.attended) >= STALE
+        !self.is_awaited() && now.saturating_duration_since(self.attended) >= STALE
     }
 
     /// `thread` has asked the kernel for events without waiting for them.
@@ -187,7 +236,7 @@ impl Roster {
 
     fn attend(&mut self, now: Instant) {
         self.attended = now;
-        self.beacon.show(now, self.is_polling || self.is_minded());
+        self.beacon.show(now, self.is_awaited());
     }
 
     /// `thread` begins to wait for events.
@@ -224,10 +273,11 @@ impl Roster {
         self.watcher.map(|watcher| (watcher, Call::Watch))
     }
 
-    /// A thread comes back from its work, which took so long.
-    pub(super) fn end_work(&mut self, took: Duration) {
+    /// A thread comes back from its work.
+    pub(super) fn end_work(&mut self, began: Instant, ended: Instant) {
         self.busy = self.busy.saturating_sub(1);
-        self.pace.note(took);
+        self.pace.note(ended.saturating_duration_since(began));
+        self.returns.note(ended);
     }
 
     /// `thread` does nothing until it is called. `true`: it is to watch meanwhile.
@@ -337,10 +387,10 @@ mod tests {
         roster
     }
 
-    fn make_slow(roster: &mut Roster) {
+    fn make_slow(roster: &mut Roster, start: Instant) {
         for _ in 0..8 {
             roster.begin_work(0, false);
-            roster.end_work(LONG);
+            roster.end_work(start, start + LONG);
         }
     }
 
@@ -355,7 +405,7 @@ mod tests {
         roster.end_wait(0, start);
         assert_eq!(roster.role(0, true, start), Role::Lead);
         assert_eq!(roster.begin_work(0, true), Some((1, Call::Watch)));
-        roster.end_work(QUICK);
+        roster.end_work(start, start + QUICK);
         assert_eq!(roster.role(0, true, start), Role::Lead);
         assert_eq!(roster.begin_work(0, true), None);
         // Who is not the leader leaves it alone meanwhile.
@@ -376,11 +426,11 @@ mod tests {
         assert_eq!(roster.role(1, true, later), Role::Lead);
         roster.attended(1, later);
         roster.begin_work(1, false);
-        roster.end_work(QUICK);
+        roster.end_work(start, start + QUICK);
         assert_eq!(roster.role(1, false, later), Role::Lead);
         roster.begin_wait(1, later);
         assert!(!beacon.is_overdue(beacon.look(), later + LONG));
-        roster.end_work(LONG);
+        roster.end_work(start, start + LONG);
         assert_eq!(roster.role(0, false, later), Role::StandBy);
         // A request behind its answer is its own to run.
         assert_eq!(roster.role(0, true, later), Role::Help);
@@ -391,7 +441,7 @@ mod tests {
         let start = Instant::now();
         let mut roster = roster(3, start);
         roster.end_wait(0, start);
-        make_slow(&mut roster);
+        make_slow(&mut roster, start);
         for thread in [1, 2] {
             roster.stand_by(thread);
         }
@@ -402,7 +452,7 @@ mod tests {
         assert_eq!(roster.begin_work(1, true), None);
         assert_eq!(roster.busy(), 3);
         // Whoever comes back first goes on.
-        roster.end_work(LONG);
+        roster.end_work(start, start + LONG);
         assert_eq!(roster.role(2, true, start), Role::Lead);
     }
 
@@ -410,10 +460,40 @@ mod tests {
     fn slow_work_calls_no_one_while_the_loop_is_attended_and_nothing_is_left() {
         let start = Instant::now();
         let mut roster = roster(2, start);
-        make_slow(&mut roster);
+        make_slow(&mut roster, start);
         assert!(roster.is_polling());
         assert_eq!(roster.begin_work(2, false), None);
         assert_eq!(roster.begin_work(2, true), Some((1, Call::Act)));
+    }
+
+    #[test]
+    fn the_minder_dozes_while_threads_come_back_one_after_the_other() {
+        let start = Instant::now();
+        let mut roster = Roster::new(2, start);
+        make_slow(&mut roster, start);
+        let mut now = start;
+        for thread in [0, 1].into_iter().cycle().take(16) {
+            roster.begin_work(thread, true);
+            now += BRISK / 2;
+            roster.end_work(start, now);
+        }
+        roster.begin_work(0, true);
+        roster.begin_work(1, true);
+        assert!(roster.wants_minder(now) && roster.may_doze(now));
+        roster.begin_dozing();
+        assert!(roster.is_minded() && !roster.is_awaited());
+        // Who comes back looks for events, and leaves the loop to the minder where it has found some.
+        let later = now + BRISK / 2;
+        roster.end_work(start, later);
+        assert!(roster.is_stale(later));
+        assert!(roster.leaves_minder(true) && !roster.leaves_minder(false));
+        roster.begin_work(0, true);
+        // When nobody has come back for long, it waits for events itself.
+        assert!(roster.wants_minder(later + DOZE) && !roster.may_doze(later + DOZE));
+        roster.begin_minding(later + DOZE);
+        assert!(roster.is_awaited() && !roster.is_stale(later + 2 * DOZE));
+        roster.end_minding();
+        assert!(!roster.is_minded());
     }
 
     #[test]
