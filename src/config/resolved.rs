@@ -139,6 +139,8 @@ pub struct ApplicationConfig {
     pub manage_script_name: bool,
     /// Offer no `wsgi.file_wrapper`.
     pub disable_file_wrapper: bool,
+    /// `warm-up`, in order.
+    pub warm_up: Vec<WarmUp>,
     /// `need-app` (default on): no application, no server.
     pub need_app: bool,
     /// `lazy-apps`: loaded in each worker.
@@ -149,6 +151,15 @@ pub struct ApplicationConfig {
     pub autoreload: Option<Duration>,
     /// `threads`
     pub threads: usize,
+}
+
+/// A request that is made before there are workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WarmUp {
+    /// `Host`, a port with it where one was said.
+    pub host: String,
+    /// What is asked for: a path, perhaps with a query.
+    pub target: String,
 }
 
 /// How applications are called.

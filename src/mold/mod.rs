@@ -4,6 +4,7 @@
 
 mod affinity;
 mod channel;
+mod warm_up;
 
 pub use channel::{Channel, Next, Report, Request};
 
@@ -89,13 +90,17 @@ impl Mold {
             return self.fail(1, format!("cannot take signals: {error}"));
         }
         sys::restore_signals(mask);
-        let mut runtime = match guarded(self.master, || self.load()) {
+        let loaded = guarded(self.master, || {
+            let mut runtime = self.load()?;
+            self.freeze(&mut *runtime);
+            Ok(runtime)
+        });
+        let runtime = match loaded {
             Ok(runtime) => runtime,
             Err(Failure { status, reason }) => return self.fail(status, reason),
         };
         // What the application installed would let `killall` end the mold.
         let renewed = sys::ignore_commands();
-        runtime.freeze();
         if renewed.is_err() || self.channel.report(&Report::MoldReady).is_err() {
             return 0;
         }
@@ -117,6 +122,22 @@ impl Mold {
             load_application(&mut *runtime, &self.config, self.tolerant)?;
         }
         Ok(runtime)
+    }
+
+    /// Makes what is loaded ready to be shared, after `warm-up`.
+    fn freeze(&self, runtime: &mut dyn Runtime) {
+        let wanted = &self.config.application.warm_up;
+        let port = self.listeners.iter().find_map(|listener| listener.port);
+        let mut is_asked = false;
+        runtime.freeze(&mut |gateway| {
+            is_asked = true;
+            warm_up::warm_up(gateway, wanted, &self.config.limits, port);
+        });
+        if !is_asked && !wanted.is_empty() {
+            log::warn!(
+                "warm-up: only applications that speak WSGI can be asked before there are workers: ignored"
+            );
+        }
     }
 
     /// Forks as asked, until told to leave or until the master is gone.
@@ -369,6 +390,18 @@ pub fn check_application(config: &Config, start_runtime: StartRuntime) -> bool {
     checked.is_ok()
 }
 
+/// Ends this process if the application forked it while it was imported or asked for something, and let it come back.
+fn end_forked_copy() {
+    if sys::is_forked_copy() {
+        // It has this process's line to the master, and must not say anything there.
+        log::warn!(
+            "process {}, forked by the application, came back from its import and is ended: end such children with os._exit()",
+            std::process::id()
+        );
+        sys::exit_now(1);
+    }
+}
+
 /// Imports what was asked for. `tolerant`: an application that cannot be loaded is put up with (`need-app =
 /// false`), unless it asked the process to end.
 pub(crate) fn load_application(
@@ -381,14 +414,7 @@ pub(crate) fn load_application(
         reason: format!("cannot notice forks: {error}"),
     })?;
     let loaded = runtime.load();
-    if sys::is_forked_copy() {
-        // It has this process's line to the master, and must not say anything there.
-        log::warn!(
-            "process {}, forked by the application, came back from its import and is ended: end such children with os._exit()",
-            std::process::id()
-        );
-        sys::exit_now(1);
-    }
+    end_forked_copy();
     let loaded = loaded.and_then(|apps| {
         if apps.is_empty() && config.application.need_app {
             let message =

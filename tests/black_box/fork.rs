@@ -195,3 +195,59 @@ fn an_application_that_keeps_to_itself_is_warned_of_by_nothing() {
     assert_eq!(server.get("/").text(), "hello\n");
     assert_eq!(server.count_log("while the application was loaded"), 0);
 }
+
+#[test]
+fn what_a_warm_up_asks_for_is_asked_before_there_are_workers() {
+    let server = loaded_with(
+        "import os\nASKED = []\ndef ask(): ASKED.append(os.getpid())\nMOLD = os.getpid()",
+        "warm-up = /eval?ask()\nwarm-up = http://example.com/no-such-tool\n",
+    );
+    server.wait_for_log(&["warm-up: /eval?ask() answered 200", " at first", " at last"]);
+    server.wait_for_log(&["warn", "warm-up: /no-such-tool answered 404"]);
+    assert_all(
+        &server,
+        "len(ASKED), set(ASKED) == {MOLD}, os.getpid() != MOLD",
+        "(10, True, True)",
+    );
+}
+
+#[test]
+fn a_warm_up_that_raises_or_never_ends_is_no_reason_not_to_start() {
+    let endless = "def endless(environ, start_response, rest):
+    start_response('200 OK', [])
+    while True:
+        yield b'x'
+
+TOOLS['endless'] = endless
+";
+    let server = Server::new().app(&format!("{TOOLBOX}\n{endless}"));
+    let server = start(server, "warm-up = /eval?1/0\nwarm-up = /endless\n");
+    server.wait_for_log(&["ZeroDivisionError"]);
+    server.wait_for_log(&["warn", "warm-up: /eval?1/0 answered 500"]);
+    server.wait_for_log(&["warm-up: /endless answered 200"]);
+    assert_eq!(server.get("/").text(), "hello\n");
+}
+
+#[test]
+fn connections_that_a_warm_up_leaves_open_are_named() {
+    let database = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = database.local_addr().unwrap().port();
+    let server = loaded_with(
+        &format!(
+            "import socket\nOPEN = []\ndef connect(): OPEN.append(socket.create_connection(('127.0.0.1', {port})))"
+        ),
+        "warm-up = /eval?connect()\n",
+    );
+    let told = format!("127.0.0.1:{port} (descriptor ");
+    server.wait_for_log(&["shared by all workers", &told]);
+}
+
+#[test]
+fn an_asgi_application_is_not_asked_before_there_are_workers() {
+    let app = "async def application(scope, receive, send):\n    pass\n";
+    let server = Server::new()
+        .app(app)
+        .ini(&format!("{HTTP}warm-up = /\n"))
+        .start();
+    server.wait_for_log(&["warn", "warm-up: only applications that speak WSGI"]);
+}

@@ -189,6 +189,7 @@ fn defaults() -> Config {
             mounts: Vec::new(),
             manage_script_name: false,
             disable_file_wrapper: false,
+            warm_up: Vec::new(),
             need_app: true,
             lazy: false,
             environment: Vec::new(),
@@ -283,7 +284,7 @@ impl Runtime for Fake {
         }])
     }
 
-    fn freeze(&mut self) {}
+    fn freeze(&mut self, _: &mut dyn FnMut(&dyn Gateway)) {}
 
     fn fork(&mut self, _: ForkStage) {}
 

@@ -60,9 +60,9 @@ pub trait Runtime {
     /// Imports the applications. An empty list: nothing was asked for.
     fn load(&mut self) -> Result<Vec<LoadedApp>, LoadError>;
 
-    /// Makes what is loaded cheap to share with forked children: collects garbage and moves survivors where the
-    /// collector does not touch them.
-    fn freeze(&mut self);
+    /// Makes what is loaded cheap to share with forked children, and moves it where the collector does not touch it. Before
+    /// that `warm_up` is called with the gateway that workers will have, on this thread, unless it works in workers only.
+    fn freeze(&mut self, warm_up: &mut dyn FnMut(&dyn Gateway));
 
     /// Brackets a fork of this process.
     fn fork(&mut self, stage: ForkStage);

@@ -69,6 +69,11 @@ impl PythonRuntime {
         result
     }
 
+    fn speaks_wsgi_only(&self) -> bool {
+        let mut applications = self.applications.iter();
+        applications.all(|app| app.interface == Interface::Wsgi)
+    }
+
     /// A gateway to what is loaded and speaks WSGI.
     fn make_gateway(&self, py: Python<'_>) -> PyResult<WsgiGateway> {
         let applications = self.applications.iter();
@@ -162,13 +167,21 @@ impl Runtime for PythonRuntime {
         Ok(loaded)
     }
 
-    fn freeze(&mut self) {
-        let frozen = self.attached(|py, runtime| {
+    fn freeze(&mut self, warm_up: &mut dyn FnMut(&dyn Gateway)) {
+        let made = self.attached(|py, runtime| {
             // What every worker would make for itself is made here, and shared.
             runtime.gateway = Some(runtime.make_gateway(py)?);
             raw::forget_lookups(py);
-            py.import("gc")?.call_method0("freeze").map(drop)
+            Ok::<_, PyErr>(())
         });
+        if let Some(gateway) = &self.gateway
+            && self.speaks_wsgi_only()
+        {
+            warm_up(gateway);
+            gateway.rest();
+        }
+        let frozen =
+            made.and_then(|()| self.attached(|py, _| py.import("gc")?.call_method0("freeze").map(drop)));
         if let Err(error) = frozen {
             log::debug!("gc.freeze: {error}");
         }
@@ -212,11 +225,7 @@ impl Runtime for PythonRuntime {
                     .make_gateway(py)
                     .map_err(|error| failure::load_error(py, "python", &error, None))?,
             };
-            if runtime
-                .applications
-                .iter()
-                .all(|app| app.interface == Interface::Wsgi)
-            {
+            if runtime.speaks_wsgi_only() {
                 return Ok(Box::new(gateway) as Box<dyn Gateway>);
             }
             Ok(Box::new(runtime.start_asgi(py, gateway)?))

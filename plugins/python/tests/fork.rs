@@ -76,7 +76,7 @@ fn workers_are_forked_from_a_mold_that_has_loaded_the_application() {
     })
     .unwrap();
     runtime.load().unwrap();
-    runtime.freeze();
+    runtime.freeze(&mut |_| {});
 
     for number in [1, 2] {
         let told = in_a_worker(&mut *runtime, |runtime| {

@@ -7,7 +7,8 @@ use super::{Resolver, absolute};
 use crate::config::glob;
 use crate::config::host::FileKind;
 use crate::config::resolved::{
-    ApplicationConfig, EnvironmentChange, InterfaceOption, LifespanOption, LoopOption, Mount, WebSocketLimits,
+    ApplicationConfig, EnvironmentChange, InterfaceOption, LifespanOption, LoopOption, Mount, WarmUp,
+    WebSocketLimits,
 };
 use crate::config::said::{Origin, Setting};
 
@@ -76,6 +77,7 @@ impl<'a> Resolver<'a> {
             home,
             module,
             wsgi_file,
+            warm_up: self.warm_up(),
             mounts,
             need_app,
             threads: threads?,
@@ -208,6 +210,23 @@ impl<'a> Resolver<'a> {
         mounts
     }
 
+    fn warm_up(&mut self) -> Vec<WarmUp> {
+        let is_loaded_once = !self.flag("lazy-apps") && self.flag("master");
+        let mut requests = Vec::new();
+        for setting in self.texts("warm-up") {
+            match warm_up(setting) {
+                Ok(_) if !is_loaded_once => {
+                    let reason =
+                        "nothing is loaded before there are workers (lazy-apps, master = false): ignored";
+                    self.problems.warn_about(setting, reason);
+                }
+                Ok(request) => requests.push(request),
+                Err(reason) => self.problems.error(&setting.origin, &setting.name, reason),
+            }
+        }
+        requests
+    }
+
     fn pythonpath(&mut self, base: &Path, is_based: bool) -> Vec<PathBuf> {
         let mut paths = Vec::new();
         for setting in self.texts("pythonpath") {
@@ -261,6 +280,23 @@ impl<'a> Resolver<'a> {
         }
         changes
     }
+}
+
+fn warm_up(setting: &Setting) -> Result<WarmUp, String> {
+    let value = setting.value.as_str();
+    let (host, target) = match value.strip_prefix("http://") {
+        Some(rest) => rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())),
+        None => ("localhost", value),
+    };
+    let target = if target.is_empty() { "/" } else { target };
+    let is_plain = value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    if host.is_empty() || !target.starts_with('/') || !is_plain {
+        return Err(format!("not /PATH, and not http://HOST/PATH: \"{value}\""));
+    }
+    Ok(WarmUp {
+        host: host.to_owned(),
+        target: target.to_owned(),
+    })
 }
 
 fn mount(setting: &Setting) -> Result<Mount, String> {

@@ -99,6 +99,13 @@ pub(super) const OPTIONS: &[Definition] = &[
     .repeats(),
     option("unenv", Kind::Text("NAME"), "remove an environment variable").repeats(),
     option(
+        "warm-up",
+        Kind::Text("PATH"),
+        "ask the application for this, /PATH or http://HOST/PATH, before the workers are forked: they share the memory that \
+         it takes, and none has a slow first request",
+    )
+    .repeats(),
+    option(
         "need-app",
         Kind::Flag,
         "refuse to start, or to reload, without an application",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Machine;
 use crate::config::{
     Config, EnvironmentChange, Harakiri, Invocation, ListenAddress, LoopOption, Mount, Owner, ProtocolKind,
-    WorkerLimits,
+    WarmUp, WorkerLimits,
 };
 
 fn config(lines: &str) -> Config {
@@ -169,6 +169,34 @@ fn of_module_and_file_the_one_said_last_counts() {
         (application.module.as_deref(), application.wsgi_file),
         (Some("c"), None)
     );
+}
+
+#[test]
+fn a_warm_up_is_a_path_or_an_address() {
+    for (said, host, target) in [
+        ("/", "localhost", "/"),
+        ("/a?b=/c", "localhost", "/a?b=/c"),
+        ("http://example.com", "example.com", "/"),
+        ("http://example.com:81/a", "example.com:81", "/a"),
+    ] {
+        let meant = config(&format!("warm-up = {said}")).application.warm_up;
+        let (host, target) = (host.to_owned(), target.to_owned());
+        assert_eq!(meant, [WarmUp { host, target }], "{said}");
+    }
+}
+
+#[test]
+fn where_nothing_is_loaded_before_there_are_workers_there_is_no_warm_up() {
+    for line in ["lazy-apps = true", "master = false"] {
+        let config = config(&format!("warm-up = /\n{line}"));
+        assert_eq!(config.application.warm_up, []);
+        let warning = "uwsgi.ini:2: warm-up: nothing is loaded before there are workers";
+        assert!(
+            config.warnings.iter().any(|said| said.starts_with(warning)),
+            "{line}: {:?}",
+            config.warnings
+        );
+    }
 }
 
 #[test]

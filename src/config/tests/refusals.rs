@@ -69,6 +69,22 @@ fn what_is_wrong_is_told_with_its_place_and_the_way_out() {
             "unenv = A=1",
             "uwsgi.ini:2: unenv: not the name of a variable: \"A=1\"",
         ),
+        (
+            "warm-up = health",
+            "uwsgi.ini:2: warm-up: not /PATH, and not http://HOST/PATH: \"health\"",
+        ),
+        (
+            "warm-up = https://example.com/",
+            "uwsgi.ini:2: warm-up: not /PATH, and not http://HOST/PATH: \"https://example.com/\"",
+        ),
+        (
+            "warm-up = http:///",
+            "uwsgi.ini:2: warm-up: not /PATH, and not http://HOST/PATH: \"http:///\"",
+        ),
+        (
+            "warm-up = /a b",
+            "uwsgi.ini:2: warm-up: not /PATH, and not http://HOST/PATH: \"/a b\"",
+        ),
         ("mount = /app", "uwsgi.ini:2: mount: not /POINT=TARGET: \"/app\""),
         (
             "mount = app=app",

@@ -9,6 +9,7 @@ fn sample(definition: &Definition) -> String {
         ("protocol", _) => "http",
         ("env", _) => "A=1",
         ("mount", _) => "/a=b",
+        ("warm-up", _) => "/a",
         ("plugin", _) => "http",
         ("cheaper-algo", _) => "spare2",
         ("interface", _) => "asgi",

@@ -100,7 +100,7 @@ impl Runtime for NoRuntime {
         Ok(Vec::new())
     }
 
-    fn freeze(&mut self) {}
+    fn freeze(&mut self, _: &mut dyn FnMut(&dyn Gateway)) {}
 
     fn fork(&mut self, _: ForkStage) {}
 
