@@ -147,6 +147,15 @@ impl Drop for Pages {
     }
 }
 
+/// Gives the kernel back what the allocator holds and nobody uses. Nothing happens where it is not glibc's.
+pub fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes the allocator's own locks, and nothing that is in use.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::Ordering;
