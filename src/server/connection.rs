@@ -62,6 +62,7 @@ enum Phase {
     Collecting {
         request: Arc<Request>,
         body: BodyCollector,
+        mode: BodyMode,
         /// Bytes that had come when the present wait began.
         before: u64,
     },
@@ -479,7 +480,7 @@ impl Connection {
         let id = services.next_exchange(self.slot);
         let record = Record::new(id, request.clone(), services.now());
         self.phase = Phase::Handling { record };
-        self.streamed = (mode == BodyMode::Streamed).then(|| Streamed::new(id, &body, services.now()));
+        self.streamed = (mode != BodyMode::Complete).then(|| Streamed::new(id, &body, services.now()));
         let exchange = Exchange {
             request,
             body,

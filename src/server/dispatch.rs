@@ -2,6 +2,7 @@
 //! queue, or the loop's own when it has let go of the loop. Which threads there are and when they come is the worker's business.
 
 mod deferred;
+mod room;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,6 +19,7 @@ use super::flusher::Flusher;
 use deferred::Deferred;
 pub(crate) use deferred::take_charge;
 pub(super) use deferred::{Unheard, gateway};
+use room::Room;
 
 /// Batches of pieces of one body that are asked for before other work has its turn: its connection is in the processor's
 /// caches.
@@ -107,6 +109,7 @@ pub(crate) enum Dispatch {
 /// What runs applications on the loop's thread.
 pub(crate) struct Inline {
     gateway: Box<dyn Gateway>,
+    room: Room,
     /// Where the connection that waits for a piece is lent to the flusher.
     handover: Arc<Handover>,
     flusher: Flusher,
@@ -148,6 +151,7 @@ impl Dispatch {
         let handover = Arc::new(Handover::default());
         let shared = Arc::clone(&handover);
         Self::Inline(Inline {
+            room: Room::of(&*gateway),
             gateway,
             handover,
             flusher: Flusher::new(move |now| shared.call(now)),
@@ -165,9 +169,9 @@ impl Dispatch {
         })
     }
 
-    /// Work for the thread that calls [`take_charge`], after its turns.
-    pub(super) fn deferred() -> Self {
-        Self::Deferred(Deferred::default())
+    /// Work for the calling thread, which has [taken charge](take_charge) of a gateway, after its turns.
+    pub(super) fn deferred(gateway: &dyn Gateway) -> Self {
+        Self::Deferred(Deferred::new(Room::of(gateway)))
     }
 
     /// Is the application called at once?
@@ -203,16 +207,35 @@ impl Dispatch {
     /// Is there no room for another request?
     pub(super) fn is_full(&self) -> bool {
         match self {
-            Self::Inline(_) => false,
-            Self::Deferred(deferred) => deferred.is_minded(),
+            Self::Inline(inline) => inline.room.is_full(),
+            Self::Deferred(deferred) => deferred.is_minded() || deferred.room.is_full(),
             Self::Queued(queue) => queue.requests + queue.under_way >= queue.capacity,
+        }
+    }
+
+    /// Exchanges that a gateway which answers later has in hand, where it counts them.
+    pub(super) fn in_hand(&self) -> usize {
+        match self {
+            Self::Inline(inline) => inline.room.in_hand(),
+            Self::Deferred(deferred) => deferred.room.in_hand(),
+            Self::Queued(_) => 0,
+        }
+    }
+
+    /// It is done with one of them.
+    pub(super) fn leave(&mut self) {
+        match self {
+            Self::Inline(inline) => inline.room.leave(),
+            Self::Deferred(deferred) => deferred.room.leave(),
+            Self::Queued(_) => {}
         }
     }
 
     /// How many requests may be in hand at once; 0 where they are answered as they come.
     pub(super) fn capacity(&self) -> usize {
         match self {
-            Self::Inline(_) | Self::Deferred(_) => 0,
+            Self::Inline(inline) => inline.room.capacity(),
+            Self::Deferred(deferred) => deferred.room.capacity(),
             Self::Queued(queue) => queue.capacity,
         }
     }
@@ -273,10 +296,12 @@ impl Dispatch {
     pub(super) fn answer(&mut self, exchange: Exchange) -> bool {
         match self {
             Self::Inline(inline) => {
+                inline.room.enter();
                 answer(&*inline.gateway, exchange);
                 true
             }
             Self::Deferred(deferred) => {
+                deferred.room.enter();
                 deferred.work.push_back(Work::Answer(exchange));
                 false
             }

@@ -141,8 +141,13 @@ impl EventLoop {
     ///
     /// # Errors
     /// As [`EventLoop::new`].
-    pub fn deferring(limits: Limits, access_log: AccessLog, slot: Slot) -> io::Result<Self> {
-        Self::with_dispatch(Dispatch::deferred(), limits, access_log, slot)
+    pub fn deferring(
+        gateway: &dyn Gateway,
+        limits: Limits,
+        access_log: AccessLog,
+        slot: Slot,
+    ) -> io::Result<Self> {
+        Self::with_dispatch(Dispatch::deferred(gateway), limits, access_log, slot)
     }
 
     fn with_dispatch(
@@ -336,6 +341,27 @@ impl EventLoop {
             }
         });
         due.min()
+    }
+
+    /// The gateway is done with one of those that it answers later: those that were held for want of room go on.
+    pub fn take_leave(&mut self) {
+        self.services.clock.update();
+        self.deliver_mail();
+        self.services.dispatch.leave();
+        self.release_held();
+        if !self.ready.is_empty() {
+            self.rouse();
+        }
+    }
+
+    /// Is there no room for another request?
+    pub fn is_full(&self) -> bool {
+        self.services.dispatch.is_full()
+    }
+
+    /// Requests that the gateway answers later and is not done with, where it counts them.
+    pub fn in_hand(&self) -> usize {
+        self.services.dispatch.in_hand()
     }
 
     /// Lets the scoreboard know that whoever drives this loop has turned it.

@@ -25,6 +25,12 @@ use super::{Departure, Seat, Worker, start_beside};
 /// this time.
 pub(super) const NESTED: Duration = Duration::from_millis(10);
 
+/// When there has been no room for another request for so long, others are to take what comes.
+const FULL: Duration = Duration::from_millis(1);
+
+/// While connections wait that could go to another worker, were one idle: how long until that is looked at again.
+const LOOK_FOR_IDLE: Duration = Duration::from_millis(5);
+
 /// With `harakiri` on, the loop is turned at least this often: one that is not stands still.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
 
@@ -47,7 +53,7 @@ pub(super) fn serve(
         true => {
             let gateway: Rc<dyn Gateway> = Rc::from(gateway);
             take_charge(Rc::clone(&gateway));
-            (start_deferring(strands, seat)?, Some(gateway))
+            (start_deferring(strands, seat, &*gateway)?, Some(gateway))
         }
     };
     let helm = Arc::new(Helm::new(worker, gateway.is_some()));
@@ -58,6 +64,7 @@ pub(super) fn serve(
         gateway,
         flusher: Flusher::new(move |now| weak.upgrade()?.lock().event_loop.flush_held(now)),
         is_turning: Cell::new(false),
+        full_since: Cell::new(None),
         ended: Cell::new(None),
     });
     call_in_person();
@@ -76,9 +83,9 @@ pub(super) fn serve(
     }
 }
 
-fn start_deferring(strands: Strands, seat: Seat) -> io::Result<Worker> {
+fn start_deferring(strands: Strands, seat: Seat, gateway: &dyn Gateway) -> io::Result<Worker> {
     let (limits, log) = (seat.config.limits.clone(), AccessLog::new(&seat.config.logging));
-    let event_loop = EventLoop::deferring(limits, log, seat.slot.clone())?;
+    let event_loop = EventLoop::deferring(gateway, limits, log, seat.slot.clone())?;
     Worker::start(seat, event_loop, strands)
 }
 
@@ -127,6 +134,8 @@ struct Driven {
     flusher: Flusher,
     /// This thread has the worker in hand.
     is_turning: Cell<bool>,
+    /// Since when there has been no room for another request.
+    full_since: Cell<Option<Instant>>,
     /// Set when everything is over.
     ended: Cell<Option<Departure>>,
 }
@@ -174,6 +183,26 @@ impl Driven {
         Some(hold)
     }
 
+    /// Leaves what comes to other workers when there is no room for it here. When to look again.
+    fn share(&self, worker: &mut Worker) -> Option<Duration> {
+        let event_loop = &mut worker.event_loop;
+        if !event_loop.is_full() {
+            if self.full_since.take().is_some() {
+                event_loop.unburden();
+            }
+            return None;
+        }
+        let now = event_loop.now();
+        let since = self.full_since.get().unwrap_or(now);
+        self.full_since.set(Some(since));
+        let left = FULL.saturating_sub(now.saturating_duration_since(since));
+        if !left.is_zero() {
+            return Some(left);
+        }
+        event_loop.burden();
+        event_loop.send_across().then_some(LOOK_FOR_IDLE)
+    }
+
     /// This thread is about to wait for others.
     fn rest(&self) {
         match &self.gateway {
@@ -209,7 +238,8 @@ impl Turns for Driven {
             return Turned::Again;
         };
         let worker = &mut *hold.worker;
-        if let Some(departure) = worker.departure(true) {
+        let is_idle = worker.event_loop.in_hand() == 0;
+        if let Some(departure) = worker.departure(is_idle) {
             return self.end(worker, departure);
         }
         if worker.wants_sources() {
@@ -219,7 +249,8 @@ impl Turns for Driven {
         let has_strands = !worker.strands.is_empty();
         let must_beat = has_strands || worker.seat.config.limits.harakiri.limit.is_some();
         let beat = must_beat.then_some(BEAT);
-        let timeout = worker.timeout(true).into_iter().chain(beat).min();
+        let look = self.share(worker);
+        let timeout = [worker.timeout(true), beat, look].into_iter().flatten().min();
         match worker.event_loop.begin_wait(timeout) {
             Some(Duration::ZERO) => Turned::Again,
             wait => Turned::Wait(wait),
@@ -230,6 +261,21 @@ impl Turns for Driven {
         match self.take() {
             Some(mut hold) => hold.worker.event_loop.deliver_now(id),
             None => Delivered::Later,
+        }
+    }
+
+    fn done(&self) {
+        let Some(mut hold) = self.take() else {
+            return log::error!("an application was done with a request amidst a turn");
+        };
+        let worker = &mut *hold.worker;
+        worker.event_loop.take_leave();
+        // It may be the last that was waited for.
+        if worker.leaving.is_some() {
+            worker.event_loop.rouse();
+        }
+        if self.full_since.get().is_some() {
+            self.share(worker);
         }
     }
 }

@@ -323,6 +323,12 @@ impl Turns for Turning {
             Err(_) => Delivered::Later,
         }
     }
+
+    fn done(&self) {
+        if let Ok(mut event_loop) = self.event_loop.try_borrow_mut() {
+            event_loop.take_leave();
+        }
+    }
 }
 
 #[cfg(test)]

@@ -62,6 +62,10 @@ pub trait Turns {
 
     /// Has what was left for the exchange `id` sent now, unless this is called amidst a turn.
     fn deliver(&self, id: ExchangeId) -> Delivered;
+
+    /// The application is done with one of the exchanges that [`Gateway::capacity`](crate::Gateway::capacity) counts:
+    /// there is room for another, which may be handed to the gateway before this returns. Not amidst a turn.
+    fn done(&self);
 }
 
 /// What follows a turn.

@@ -10,9 +10,12 @@ pub enum BodyMode {
     /// As it comes: what there is already with the exchange, the rest through [`Gateway::hear`]. The answer may be
     /// pushed, see [`Conversation`](crate::Conversation).
     Streamed,
+    /// Whole, as [`BodyMode::Complete`]; the answer may be pushed, and the gateway hears of the client, as with
+    /// [`BodyMode::Streamed`].
+    Collected,
 }
 
-/// What a gateway hears of an exchange whose body is [`BodyMode::Streamed`].
+/// What a gateway hears of an exchange whose body is [`BodyMode::Streamed`] or [`BodyMode::Collected`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard<'a> {
     /// Some of the body.
@@ -57,11 +60,17 @@ pub trait Gateway: Send {
     /// worker with one thread that is the loop's. A panic, or a responder dropped unanswered, is a 500.
     fn handle(&self, exchange: Exchange);
 
-    /// Something has happened to an exchange whose body is streamed, on the thread that [`Gateway::handle`] was called
+    /// Something has happened to an exchange that is streamed, on the thread that [`Gateway::handle`] was called
     /// on. Not called once the answer is complete, but for [`Heard::Overdue`].
     fn hear(&self, id: ExchangeId, heard: Heard<'_>) -> Appetite {
         let _ = (id, heard);
         Appetite::Hungry
+    }
+
+    /// How many exchanges it can have in hand at once, where [`Gateway::handle`] returns before they are answered: each of
+    /// them until [`Turns::done`](crate::Turns::done) is called. `None`: as many as come, or one after the other.
+    fn capacity(&self) -> Option<usize> {
+        None
     }
 
     /// What turns the server's loop, where that is not for the worker's thread to do by itself. Asked for once.

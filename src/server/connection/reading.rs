@@ -141,17 +141,24 @@ impl Connection {
                 let begun = Vec::new();
                 self.phase = Phase::Gathering { request, begun };
             }
-            BodyFraming::Length(length) => self.expect_body(request, length, services),
-            BodyFraming::Chunked => self.expect_body(request, 0, services),
+            BodyFraming::Length(length) => self.expect_body(request, length, mode, services),
+            BodyFraming::Chunked => self.expect_body(request, 0, mode, services),
         }
     }
 
     /// The body of `request` follows, of which `announced` bytes are known to come.
-    pub(super) fn expect_body(&mut self, request: Arc<Request>, announced: u64, services: &mut Services) {
+    pub(super) fn expect_body(
+        &mut self,
+        request: Arc<Request>,
+        announced: u64,
+        mode: BodyMode,
+        services: &mut Services,
+    ) {
         let body = BodyCollector::new(announced, services.limits.body_memory);
         self.phase = Phase::Collecting {
             request,
             body,
+            mode,
             before: 0,
         };
         self.since = services.now();
@@ -180,12 +187,15 @@ impl Connection {
         if !matches!(self.phase, Phase::Collecting { .. }) {
             return self.end_stream_in(services);
         }
-        let Phase::Collecting { request, body, .. } = std::mem::replace(&mut self.phase, Phase::Reading)
+        let phase = std::mem::replace(&mut self.phase, Phase::Reading);
+        let Phase::Collecting {
+            request, body, mode, ..
+        } = phase
         else {
             return;
         };
         match body.finish() {
-            Ok(body) => self.handle(request, body, BodyMode::Complete, services),
+            Ok(body) => self.handle(request, body, mode, services),
             Err(error) => {
                 log::error!("a request's body could not be read back: {error}");
                 self.refuse(

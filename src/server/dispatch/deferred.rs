@@ -10,6 +10,7 @@ use std::rc::Rc;
 use uwrs_api::{Appetite, ExchangeId, Gateway, Heard};
 
 use super::Work;
+use super::room::Room;
 
 thread_local! {
     /// The gateway that belongs to this thread.
@@ -65,9 +66,9 @@ impl Unheard {
 }
 
 /// Work that is deferred.
-#[derive(Default)]
 pub(crate) struct Deferred {
     pub(super) work: VecDeque<Work>,
+    pub(super) room: Room,
     /// Exchanges whose work the thread has taken: the gateway may not know of them yet.
     beginning: Vec<ExchangeId>,
     unheard: RefCell<VecDeque<(ExchangeId, Unheard)>>,
@@ -76,6 +77,17 @@ pub(crate) struct Deferred {
 }
 
 impl Deferred {
+    /// None yet, for a gateway that has this room.
+    pub(super) fn new(room: Room) -> Self {
+        Self {
+            work: VecDeque::new(),
+            room,
+            beginning: Vec::new(),
+            unheard: RefCell::default(),
+            is_minded: false,
+        }
+    }
+
     /// Is the thread blocked, and another one has the loop?
     pub(super) fn is_minded(&self) -> bool {
         self.is_minded
