@@ -26,6 +26,7 @@ mod raw;
 mod runtime;
 mod scheme;
 mod target;
+mod turning;
 mod uwsgi_module;
 mod wsgi;
 

@@ -1,37 +1,24 @@
 //! [`AsyncioDriver`]: asyncio's loop, or uvloop's, turns the server's. The server's loop is one descriptor that it watches,
 //! and one timer.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyModuleNotFoundError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use uwrs_api::{Delivered, Driver, ExchangeId, LoadError, Observer, Turned, Turns};
+use uwrs_api::{Driver, LoadError, Observer, Turned, Turns};
 
 use super::lifespan::Lifespans;
 use super::registry;
-use crate::raw::StackObserver;
+pub(super) use crate::turning::deliver;
+use crate::turning::{self, Clock};
 use crate::{LoopChoice, apart, failure, raw};
 
 /// How exactly deadlines of WebSockets are kept.
 const TICK: Duration = Duration::from_secs(1);
-
-thread_local! {
-    /// The server's loop, while it is driven by this thread.
-    static TURNS: RefCell<Option<Rc<dyn Turns>>> = const { RefCell::new(None) };
-}
-
-fn turns() -> Option<Rc<dyn Turns>> {
-    TURNS.with_borrow(Clone::clone)
-}
-
-/// Has what was left for an exchange sent, where this thread has the server's loop and is not amidst a turn of it.
-pub(super) fn deliver(id: ExchangeId) -> Delivered {
-    turns().map_or(Delivered::Later, |turns| turns.deliver(id))
-}
 
 /// Makes the loop that was asked for, and makes it this thread's.
 ///
@@ -135,7 +122,7 @@ impl AsyncioDriver {
 impl Driver for AsyncioDriver {
     fn drive(&mut self, turns: Rc<dyn Turns>) {
         let descriptor = turns.descriptor();
-        TURNS.set(Some(turns));
+        let _driven = turning::drive(turns);
         raw::with_interpreter(|py| {
             apart::enter_loop(self.event_loop.clone_ref(py));
             if let Err(error) = self.run(py, descriptor) {
@@ -143,18 +130,10 @@ impl Driver for AsyncioDriver {
             }
             apart::leave_loop(py);
         });
-        TURNS.set(None);
     }
 
     fn observer(&self) -> Option<Box<dyn Observer>> {
-        let made = raw::with_interpreter(StackObserver::new);
-        match made {
-            Ok(observer) => Some(Box::new(observer)),
-            Err(error) => {
-                log::warn!("what blocks the event loop will not be named: {error}");
-                None
-            }
-        }
+        turning::observer()
     }
 
     fn finish(&mut self) {
@@ -163,49 +142,6 @@ impl Driver for AsyncioDriver {
                 log::error!("the loop did not end well\n{}", failure::traceback(py, &error));
             }
         });
-    }
-}
-
-/// When the next turn is due by time, as asyncio has been told.
-#[derive(Default)]
-struct Clock(Mutex<Due>);
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Due {
-    #[default]
-    Never,
-    At(Instant),
-    Stopped,
-}
-
-impl Clock {
-    fn due(&self) -> std::sync::MutexGuard<'_, Due> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_stopped(&self) -> bool {
-        *self.due() == Due::Stopped
-    }
-
-    /// The timer has rung.
-    fn ring(&self) {
-        let mut due = self.due();
-        if matches!(*due, Due::At(_)) {
-            *due = Due::Never;
-        }
-    }
-
-    /// Is a timer for that time needed? One that rings earlier will do.
-    fn needs(&self, at: Instant) -> bool {
-        let mut due = self.due();
-        match *due {
-            Due::At(have) if have <= at => false,
-            Due::Stopped => false,
-            _ => {
-                *due = Due::At(at);
-                true
-            }
-        }
     }
 }
 
@@ -219,7 +155,9 @@ struct Turn {
 #[pymethods]
 impl Turn {
     fn __call__(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let Some(turns) = turns() else { return Ok(()) };
+        let Some(turns) = turning::turns() else {
+            return Ok(());
+        };
         let this = slf.get();
         let py = slf.py();
         match turns.turn() {
@@ -231,7 +169,7 @@ impl Turn {
             Turned::Wait(None) => {}
             Turned::Wait(Some(wait)) => this.ring_after(slf, wait)?,
             Turned::Stop => {
-                *this.clock.due() = Due::Stopped;
+                this.clock.stop();
                 this.event_loop.bind(py).call_method0(intern!(py, "stop"))?;
             }
         }
