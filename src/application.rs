@@ -1,7 +1,9 @@
 //! From the configuration to the interpreter that runs the application: the one place that names a language.
 
 use uwrs_api::{LoadError, Runtime};
-use uwrs_python::{AppSpec, AppTarget, Interface, LifespanChoice, LoopChoice, Settings, WebSocketSettings};
+use uwrs_python::{
+    AppSpec, AppTarget, Greenlets, Interface, LifespanChoice, LoopChoice, Settings, WebSocketSettings,
+};
 
 use crate::config::{ApplicationConfig, Config, InterfaceOption, LifespanOption, LoopOption};
 use crate::sys::{Pid, TRACEBACK_SIGNAL};
@@ -44,7 +46,12 @@ pub fn start_runtime(config: &Config, master: Option<Pid>) -> Result<Box<dyn Run
         manage_script_name: application.manage_script_name,
         disable_file_wrapper: application.disable_file_wrapper,
         multiprocess: config.processes.workers > 1,
-        multithread: application.threads > 1,
+        greenlets: application.greenlets.as_ref().map(|greenlets| Greenlets {
+            most: greenlets.most,
+            monkey_patch: greenlets.monkey_patch,
+            wait_for_hub: greenlets.wait_for_hub,
+        }),
+        multithread: application.side_by_side() > 1,
         chdir2: application.chdir2.clone(),
         workers: config.processes.workers,
         master,

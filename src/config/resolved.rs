@@ -151,6 +151,27 @@ pub struct ApplicationConfig {
     pub autoreload: Option<Duration>,
     /// `threads`
     pub threads: usize,
+    /// `gevent`: `None`: no greenlets.
+    pub greenlets: Option<GreenletOptions>,
+}
+
+impl ApplicationConfig {
+    /// How many requests a worker has in hand at once, at most, as far as it calls the application itself.
+    pub fn side_by_side(&self) -> usize {
+        let greenlets = self.greenlets.as_ref();
+        greenlets.map_or(self.threads.max(1), |greenlets| greenlets.most)
+    }
+}
+
+/// How greenlets run applications.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GreenletOptions {
+    /// `gevent`: how many requests a worker has side by side, at most.
+    pub most: usize,
+    /// `gevent-monkey-patch`: Python's library waits as greenlets do.
+    pub monkey_patch: bool,
+    /// `gevent-wait-for-hub`: a worker that leaves waits for the application's own greenlets.
+    pub wait_for_hub: bool,
 }
 
 /// A request that is made before there are workers.

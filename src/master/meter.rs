@@ -165,7 +165,7 @@ impl Master<'_> {
     fn threads(&self) -> u64 {
         let current = self.supervisor.current_generation();
         let files = current.and_then(|generation| self.generations.get(&generation));
-        files.map_or(1, |files| files.config.application.threads.max(1) as u64)
+        files.map_or(1, |files| files.config.application.side_by_side() as u64)
     }
 
     /// Connections that no worker has accepted yet.

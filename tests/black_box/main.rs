@@ -31,6 +31,7 @@ mod fifo;
 mod files;
 mod fork;
 mod frameworks;
+mod gevent;
 mod harakiri;
 mod http;
 mod limits;

@@ -195,6 +195,7 @@ fn defaults() -> Config {
             environment: Vec::new(),
             autoreload: None,
             threads: 1,
+            greenlets: None,
         },
         processes: ProcessConfig {
             workers: 2,

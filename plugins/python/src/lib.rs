@@ -12,6 +12,7 @@ mod apart;
 mod asgi;
 mod by_connection;
 mod failure;
+mod gevent;
 mod home;
 mod inheritance;
 mod interface;
@@ -63,6 +64,8 @@ pub struct Settings {
     pub lifespan: LifespanChoice,
     /// What WebSockets may bring and how they are kept.
     pub websockets: WebSocketSettings,
+    /// WSGI applications run on greenlets (`gevent`); `None`: on threads.
+    pub greenlets: Option<Greenlets>,
     /// Give PATH_INFO's mountpoint to SCRIPT_NAME (`manage-script-name`).
     pub manage_script_name: bool,
     /// Offer no `wsgi.file_wrapper` (`wsgi-disable-file-wrapper`).
@@ -85,6 +88,17 @@ pub struct Settings {
     pub set_deadline: Option<fn(Option<ExchangeId>, Option<Duration>)>,
     /// What was said, in order, for `uwsgi.opt`; `None`: a key without a value.
     pub options: Vec<(String, Option<String>)>,
+}
+
+/// How WSGI applications run on gevent's greenlets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Greenlets {
+    /// Requests that run side by side in a worker, at most.
+    pub most: usize,
+    /// Python's library is made to wait as greenlets do, before the applications are loaded (`gevent-monkey-patch`).
+    pub monkey_patch: bool,
+    /// A worker that leaves waits for greenlets that the applications have spawned, too (`gevent-wait-for-hub`).
+    pub wait_for_hub: bool,
 }
 
 /// A loop for ASGI.

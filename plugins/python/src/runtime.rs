@@ -16,8 +16,8 @@ use crate::inheritance::{Found, Inheritance};
 use crate::interface::Interface;
 use crate::loader::{self, Application};
 use crate::mounts::Mounts;
-use crate::wsgi::WsgiGateway;
-use crate::{Settings, failure, interpreter, raw, uwsgi_module};
+use crate::wsgi::{GeventGateway, WsgiGateway};
+use crate::{Settings, failure, gevent, interpreter, raw, uwsgi_module};
 
 /// What to do with what does not survive a fork.
 const WAY_OUT: &str = "start it in uwsgi.post_fork_hook, or set lazy-apps = true";
@@ -108,10 +108,21 @@ impl PythonRuntime {
         let Some(before) = self.before.take() else { return };
         let Found {
             connections,
-            event_loops,
-            threads,
+            mut event_loops,
+            mut threads,
         } = before.compare();
-        let names = other_threads(py).unwrap_or_default();
+        if self.settings.greenlets.is_some()
+            && let Some(of_hub) = gevent::hub_threads(py)
+        {
+            // Every worker makes the hub its own.
+            event_loops = event_loops.saturating_sub(1);
+            threads = threads.saturating_sub(of_hub);
+        }
+        let names = match gevent::is_threading_patched(py) {
+            // They are greenlets, which do live on.
+            true => Vec::new(),
+            false => other_threads(py).unwrap_or_default(),
+        };
         let mut told = names.clone();
         match threads.saturating_sub(names.len()) {
             0 => {}
@@ -153,8 +164,15 @@ impl Runtime for PythonRuntime {
             // What `freeze` made before knows nothing of what is loaded now (lazy-apps).
             runtime.gateway = None;
             let _quiet = QuietCollector::new(py);
+            if let Some(greenlets) = &runtime.settings.greenlets {
+                gevent::prepare(py, greenlets)?;
+            }
             loader::import_extras(py, &runtime.settings.imports);
-            loader::load(py, &runtime.settings)
+            let applications = loader::load(py, &runtime.settings)?;
+            if runtime.settings.greenlets.is_some() {
+                gevent::check(&applications)?;
+            }
+            Ok(applications)
         })?;
         let loaded = applications.iter().map(|application| LoadedApp {
             mountpoint: application.mountpoint.clone(),
@@ -218,6 +236,9 @@ impl Runtime for PythonRuntime {
                 .map_err(|error| failure::plain(format!("chdir2: {}: {error}", directory.display())))?;
         }
         self.attached(|py, runtime| {
+            if runtime.settings.greenlets.is_some() {
+                gevent::adopt_hub(py);
+            }
             uwsgi_module::enter_worker(py, facts);
             let gateway = match runtime.gateway.take() {
                 Some(gateway) => gateway,
@@ -225,6 +246,12 @@ impl Runtime for PythonRuntime {
                     .make_gateway(py)
                     .map_err(|error| failure::load_error(py, "python", &error, None))?,
             };
+            if let Some(greenlets) = &runtime.settings.greenlets {
+                let gateway = GeventGateway::start(py, gateway, greenlets, &runtime.settings);
+                return gateway
+                    .map(|gateway| Box::new(gateway) as Box<dyn Gateway>)
+                    .map_err(|error| failure::load_error(py, "gevent", &error, None));
+            }
             if runtime.speaks_wsgi_only() {
                 return Ok(Box::new(gateway) as Box<dyn Gateway>);
             }

@@ -45,6 +45,7 @@ impl<'a> Resolver<'a> {
             ],
         );
         let event_loop = self.event_loop();
+        let greenlets = self.greenlets(threads);
         let lifespan = self.choice(
             "lifespan",
             &[
@@ -81,6 +82,7 @@ impl<'a> Resolver<'a> {
             mounts,
             need_app,
             threads: threads?,
+            greenlets: greenlets?,
         })
     }
 
@@ -97,20 +99,16 @@ impl<'a> Resolver<'a> {
         })
     }
 
-    /// `loop`; uWSGI's own loops are engines for WSGI, which has none here.
+    /// `loop`, as far as it is about ASGI.
     fn event_loop(&mut self) -> Option<LoopOption> {
-        let foreign = self.text("loop").filter(|setting| setting.value == "gevent");
-        if let Some(setting) = foreign {
-            let reason = "greenlets are not built yet: ignored, threads = N lets requests run side by side";
-            self.problems.warn_about(setting, reason);
-            return Some(LoopOption::Auto);
-        }
         self.choice(
             "loop",
             &[
                 ("auto", LoopOption::Auto),
                 ("asyncio", LoopOption::Asyncio),
                 ("uvloop", LoopOption::Uvloop),
+                // See `greenlets`.
+                ("gevent", LoopOption::Auto),
             ],
         )
     }

@@ -4,6 +4,7 @@
 //! rightly.
 
 mod application;
+mod greenlets;
 mod limits;
 mod processes;
 mod remarks;

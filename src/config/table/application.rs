@@ -51,10 +51,42 @@ pub(super) const OPTIONS: &[Definition] = &[
     .default("auto"),
     option(
         "loop",
-        Kind::Text("auto|asyncio|uvloop"),
-        "whose loop ASGI applications run in; auto takes uvloop where it is installed",
+        Kind::Text("auto|asyncio|uvloop|gevent"),
+        "whose loop ASGI applications run in; auto takes uvloop where it is installed. gevent is for WSGI: see there",
     )
     .default("auto"),
+    option(
+        "gevent",
+        Kind::Number {
+            least: 1,
+            most: 1_000_000,
+            unit: "N",
+        },
+        "run WSGI applications on gevent's greenlets, so many requests side by side in a worker",
+    ),
+    option(
+        "async",
+        Kind::Number {
+            least: 0,
+            most: 1_000_000,
+            unit: "N",
+        },
+        "with loop = gevent: the same as gevent = N",
+    ),
+    option(
+        "gevent-monkey-patch",
+        Kind::Flag,
+        "call gevent.monkey.patch_all() before the application is loaded, so that what waits in Python's library lets other \
+         greenlets run",
+    )
+    .aliases(&["gevent-early-monkey-patch"])
+    .default("false"),
+    option(
+        "gevent-wait-for-hub",
+        Kind::Flag,
+        "a worker that leaves waits for greenlets, timers and watchers that the application has started, too",
+    )
+    .default("false"),
     option(
         "lifespan",
         Kind::Text("auto|on|off"),

@@ -22,7 +22,7 @@ const WITHOUT_VALUE: &str = "\
     emperor-magic-exec emperor-no-blacklist emperor-subreaper emperor-tyrant-initgroups \
     emperor-tyrant-nofollow emperor-wait-for-command end-blacklist end-whitelist fastrouter-cheap \
     fastrouter-fallback-on-no-key fastrouter-use-cache fastrouter-use-socket fiber force-gateway \
-    forkptyrouter-cheap geoip-use-disk gevent-wait-for-hub greenlet gridfs-debug honour-range \
+    forkptyrouter-cheap geoip-use-disk greenlet gridfs-debug honour-range \
     http-backend-http http-cheap http-use-cache http-use-socket https-export-cert imperial-monitor-list \
     imperial-monitors-list ldap-schema ldap-schema-ldif log-format-strftime log-master-req-stream \
     log-master-stream log-prefix logger-list loggers-list loop-list loops-list lua-gc-freq lua-gc-full \

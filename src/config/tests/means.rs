@@ -419,13 +419,61 @@ fn files_to_watch_are_seen_from_the_directory_of_the_application_and_need_not_ex
 }
 
 #[test]
-fn a_loop_is_one_of_asyncios_or_is_said_to_be_ignored() {
+fn a_loop_is_one_of_asyncios_or_gevents() {
     let config = |value: &str| Machine::with_lines(&format!("module = app\nloop = {value}")).config(&[]);
-    assert_eq!(config("uvloop").application.event_loop, LoopOption::Uvloop);
-    let of_uwsgi = config("gevent");
-    assert_eq!(of_uwsgi.application.event_loop, LoopOption::Auto);
-    let [warning] = &of_uwsgi.warnings[..] else {
-        panic!("{:?}", of_uwsgi.warnings)
+    let uvloop = config("uvloop");
+    assert_eq!(uvloop.application.event_loop, LoopOption::Uvloop);
+    assert_eq!(uvloop.application.greenlets, None);
+    let gevent = config("gevent");
+    assert_eq!(
+        gevent.application.greenlets.map(|greenlets| greenlets.most),
+        Some(100)
+    );
+    let [warning] = &gevent.warnings[..] else {
+        panic!("{:?}", gevent.warnings)
     };
-    assert!(warning.contains("loop: greenlets are not built yet"), "{warning}");
+    assert!(
+        warning.contains("loop: how many greenlets is not said"),
+        "{warning}"
+    );
+}
+
+#[test]
+fn greenlets_are_asked_for_in_either_of_uwsgis_ways() {
+    for (lines, most, monkey_patch) in [
+        ("gevent = 400", 400, false),
+        (
+            "gevent = 2000\ngevent-monkey-patch = true\nthreads = 1",
+            2000,
+            true,
+        ),
+        ("gevent = 5\ngevent-early-monkey-patch", 5, true),
+        ("loop = gevent\nasync = 20", 20, false),
+        ("loop = gevent\nasync = 20\ngevent = 30", 30, false),
+    ] {
+        let config = Machine::with_lines(&format!("module = app\n{lines}")).config(&[]);
+        let greenlets = config.application.greenlets.expect(lines);
+        assert_eq!(
+            (greenlets.most, greenlets.monkey_patch),
+            (most, monkey_patch),
+            "{lines}"
+        );
+        assert_eq!(config.warnings, [""; 0], "{lines}");
+    }
+}
+
+#[test]
+fn what_is_about_greenlets_is_said_to_be_ignored_without_them() {
+    for line in [
+        "async = 8",
+        "gevent-monkey-patch = true",
+        "gevent-wait-for-hub = true",
+    ] {
+        let config = Machine::with_lines(&format!("module = app\n{line}")).config(&[]);
+        assert_eq!(config.application.greenlets, None);
+        let [warning] = &config.warnings[..] else {
+            panic!("{line}: {:?}", config.warnings)
+        };
+        assert!(warning.contains("it is about greenlets"), "{warning}");
+    }
 }

@@ -16,6 +16,11 @@ fn what_is_wrong_is_told_with_its_place_and_the_way_out() {
         ),
         ("threads", "uwsgi.ini:2: threads: a number is needed"),
         (
+            "gevent = 100\nthreads = 4",
+            "uwsgi.ini:2: gevent: greenlets run on one thread of each worker, and there is also threads = 4 \
+             (uwsgi.ini:3): keep one of the two",
+        ),
+        (
             "chmod-socket = rw",
             "uwsgi.ini:2: chmod-socket: not an octal mode of three digits like 660: \"rw\"",
         ),

@@ -33,6 +33,8 @@ fn sample(definition: &Definition) -> String {
 /// What must be said beside an option so that it means something.
 fn company(definition: &Definition) -> &'static [&'static str] {
     match definition.name {
+        "gevent-monkey-patch" | "gevent-wait-for-hub" => &["--gevent=9"],
+        "async" => &["--loop=gevent"],
         "cheaper" => &["--processes=100"],
         "cheaper-idle" => &["--processes=100", "--cheaper=2", "--cheaper-algo=spare2"],
         name if name.starts_with("cheaper-busyness-") => {

@@ -90,3 +90,49 @@ pub(crate) fn call_in_context(
     }
     called.map(drop)
 }
+
+/// Runs `work` inside a copy of the present context (PEP 567): what it sets there is gone afterwards. Greenlets, each of
+/// which has its present context, may be switched meanwhile.
+///
+/// # Errors
+/// The interpreter refuses the context, before or after the work.
+pub(crate) fn in_new_context<R>(py: Python<'_>, work: impl FnOnce() -> R) -> PyResult<R> {
+    // SAFETY: gives a new reference to a context, or null with an exception set.
+    let context = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent())? };
+    // SAFETY: a context that no one has entered.
+    if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
+        return Err(PyErr::fetch(py));
+    }
+    let entered = Entered(context);
+    let result = work();
+    entered.leave()?;
+    Ok(result)
+}
+
+/// A context that was entered on this thread, by the greenlet that leaves it.
+struct Entered<'py>(Bound<'py, PyAny>);
+
+impl Entered<'_> {
+    fn leave(self) -> PyResult<()> {
+        let left = self.exit();
+        std::mem::forget(self);
+        left
+    }
+
+    fn exit(&self) -> PyResult<()> {
+        // SAFETY: a live context, which this greenlet has entered; another than the present one is refused.
+        match unsafe { ffi::PyContext_Exit(self.0.as_ptr()) } {
+            0 => Ok(()),
+            _ => Err(PyErr::fetch(self.0.py())),
+        }
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        // After a panic.
+        if let Err(error) = self.exit() {
+            log::debug!("a context could not be left: {error}");
+        }
+    }
+}

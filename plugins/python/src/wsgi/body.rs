@@ -109,6 +109,13 @@ impl<T: Send> Drop for Lent<T> {
 /// Pieces of a body, one after the other.
 pub(super) struct Pieces(std::vec::IntoIter<Bytes>);
 
+impl Pieces {
+    /// All that are left.
+    pub(super) fn into_iter(self) -> impl Iterator<Item = Bytes> {
+        self.0
+    }
+}
+
 impl BodySource for Pieces {
     fn pull(&mut self) -> Pull {
         self.0.next().map_or(Pull::End, Pull::Data)

@@ -19,7 +19,7 @@ impl EarlyHints {
         for field in fields.try_iter()? {
             put_field(&mut head, &field?, &mut content_length)?;
         }
-        py.detach(|| self.0.interim(head));
+        self.0.interim(py, head);
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ mod current;
 mod early_hints;
 mod environ;
 mod file_wrapper;
+mod greenlets;
 mod input;
 mod response;
 mod start_response;
@@ -19,6 +20,7 @@ mod stream;
 mod template;
 
 pub(crate) use body::lend;
+pub(crate) use greenlets::GeventGateway;
 pub(crate) use response::{line, log_failure, nothing_mounted};
 
 use std::cell::RefCell;

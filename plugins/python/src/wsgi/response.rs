@@ -143,7 +143,11 @@ impl BodySource for FileOwner {
 }
 
 /// The iterator of what was returned, with a clear word for the usual mistakes.
-fn open(returned: &Bound<'_, PyAny>, request: &Arc<Request>, answer: &Arc<Answer>) -> PyResult<Stream> {
+pub(super) fn open(
+    returned: &Bound<'_, PyAny>,
+    request: &Arc<Request>,
+    answer: &Arc<Answer>,
+) -> PyResult<Stream> {
     if returned.is_none() {
         return Err(PyTypeError::new_err(
             "the application returned None: it must return an iterable of bytes",
@@ -158,7 +162,7 @@ fn open(returned: &Bound<'_, PyAny>, request: &Arc<Request>, answer: &Arc<Answer
 }
 
 /// A list or tuple (a subclass of one) of one piece ends with it.
-fn is_single(returned: &Bound<'_, PyAny>) -> bool {
+pub(super) fn is_single(returned: &Bound<'_, PyAny>) -> bool {
     let length = match (returned.cast::<PyList>(), returned.cast::<PyTuple>()) {
         (Ok(list), _) => list.len(),
         (_, Ok(tuple)) => tuple.len(),
@@ -168,7 +172,7 @@ fn is_single(returned: &Bound<'_, PyAny>) -> bool {
 }
 
 /// The head with a Content-Length, where it may have one and has none.
-fn with_length(mut started: StartedHead, length: u64) -> StartedHead {
+pub(super) fn with_length(mut started: StartedHead, length: u64) -> StartedHead {
     let head = &mut started.head;
     if started.content_length.is_none() && !matches!(head.status, 204 | 304) {
         head.push(b"Content-Length", length.to_string().as_bytes());

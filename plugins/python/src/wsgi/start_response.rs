@@ -149,7 +149,7 @@ impl Write {
             return Ok(());
         };
         let bytes = body::chunk(data)?;
-        match py.detach(|| self.current.write(head, bytes)) {
+        match self.current.write(py, head, bytes)? {
             true => Ok(()),
             false => Err(PyBrokenPipeError::new_err("write: the client is gone")),
         }
