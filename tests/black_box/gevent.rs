@@ -63,6 +63,10 @@ def application(environ, start_response):
     start_response("200 OK", plain)
     if path == "sleep":
         time.sleep(float(value))
+    if path == "block":
+        ended = time.perf_counter() + float(value)
+        while time.perf_counter() < ended:
+            pass
     while path == "stubborn":
         try:
             time.sleep(600)
@@ -346,12 +350,21 @@ fn a_greenlet_that_takes_no_notice_or_never_waits_costs_its_worker() {
         let lines = "harakiri = 1\nharakiri-graceful-timeout = 1\n";
         let Some(server) = server(10, lines) else { return };
         let pid = server.get("/").text().to_owned();
-        let stuck = ask(&server, target);
+        let mut stuck = ask(&server, target);
+        assert_eq!(stuck.response().status, 504);
         server.wait_for_log(&[&format!("takes over from pid {pid}")]);
         soon("it is dead", || !process::is_alive(pid.parse().unwrap()));
         assert_ne!(server.get("/").text(), pid);
-        drop(stuck);
     }
+}
+
+#[test]
+fn what_never_waits_is_named_by_the_log() {
+    let Some(server) = server(10, "slow-callback = 0.3\n") else {
+        return;
+    };
+    assert_eq!(server.get("/block/1.5").status, 200);
+    server.wait_for_log(&["app.py\", line ", "in application"]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use uwrs_api::{Driver, Turned, Turns};
+use uwrs_api::{Driver, Observer, Turned, Turns};
 
 use super::crew::Crew;
 use crate::turning::{self, Clock};
@@ -57,6 +57,10 @@ impl Driver for GeventDriver {
                 log::error!("the hub broke\n{}", failure::traceback(py, &error));
             }
         });
+    }
+
+    fn observer(&self) -> Option<Box<dyn Observer>> {
+        turning::observer()
     }
 
     fn finish(&mut self) {

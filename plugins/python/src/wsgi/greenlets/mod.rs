@@ -76,6 +76,10 @@ impl Gateway for GeventGateway {
         Some(self.crew.most())
     }
 
+    fn rest(&self) {
+        raw::drop_discarded();
+    }
+
     fn driver(&self) -> Option<Box<dyn Driver>> {
         Some(Box::new(GeventDriver::new(
             Arc::clone(&self.crew),
