@@ -73,9 +73,13 @@ mod word {
     pub(super) const OVERSTAYED: usize = LINE + super::LINE_BYTES / 8;
     /// The same of the worker's other loops.
     pub(super) const OVERSTAYED_BESIDE: usize = OVERSTAYED + 1;
+    /// The earliest beat of these.
+    pub(super) const BEAT_BESIDE: usize = OVERSTAYED + 2;
+    /// The earliest deadline of these.
+    pub(super) const DEADLINE_BESIDE: usize = OVERSTAYED + 3;
 }
 
-const _: () = assert!(word::OVERSTAYED_BESIDE < SLOT_WORDS);
+const _: () = assert!(word::DEADLINE_BESIDE < SLOT_WORDS);
 
 /// What a worker is doing, apart from requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -303,11 +307,6 @@ impl Slot {
         self.words().get(word::BEAT)
     }
 
-    /// As [`Slot::set_overstayed`], of the worker's other loops.
-    pub fn set_overstayed_beside(&self, since: Option<u64>) {
-        self.words().set(word::OVERSTAYED_BESIDE, since.unwrap_or(0));
-    }
-
     /// No thread is in the application any more.
     pub fn rest(&self) {
         self.words().set(word::STINT, 0);
@@ -361,6 +360,11 @@ impl Slot {
         }
     }
 
+    /// Is it one more loop's ([`Slot::strand`])?
+    pub fn is_strand(&self) -> bool {
+        self.apart.is_some()
+    }
+
     fn words(&self) -> SlotWords<'_> {
         SlotWords(match &self.apart {
             Some(words) => &words[..],
@@ -392,6 +396,13 @@ impl Strand {
         word::CONNECTIONS,
     ];
 
+    /// Of which the earliest counts, and where it goes.
+    const TIMES: [(usize, usize); 3] = [
+        (word::BEAT, word::BEAT_BESIDE),
+        (word::OVERSTAYED, word::OVERSTAYED_BESIDE),
+        (word::DEADLINE, word::DEADLINE_BESIDE),
+    ];
+
     /// Of a slot that [`Slot::strand`] made, and that another thread writes to.
     pub fn of(slot: Slot) -> Self {
         Self {
@@ -400,25 +411,33 @@ impl Strand {
         }
     }
 
-    /// Adds what has come since the last time to the worker's slot, whose beat is that of its own loop. By the slot's
-    /// writer. Of the requests of a strand the slot has the number, not the lines. Returns what the strand last said by
-    /// [`Slot::set_overstayed`].
-    pub fn gather(&mut self, worker: &Slot) -> Option<u64> {
-        let (from, to) = (self.slot.words(), worker.words());
-        for (seen, index) in self.seen.iter_mut().zip(Self::COUNTS) {
-            let now = from.get(index);
-            to.add(index, now.wrapping_sub(*seen));
-            *seen = now;
+    /// Adds what has come of these since the last time to the worker's slot. By the slot's writer. Of their requests the
+    /// slot has the number, not the lines; of their beats, overstays and deadlines the earliest.
+    pub fn gather<'a>(strands: impl Iterator<Item = &'a mut Self>, worker: &Slot) {
+        let to = worker.words();
+        let mut times = [0; Self::TIMES.len()];
+        for strand in strands {
+            let from = strand.slot.words();
+            for (seen, index) in strand.seen.iter_mut().zip(Self::COUNTS) {
+                let now = from.get(index);
+                to.add(index, now.wrapping_sub(*seen));
+                *seen = now;
+            }
+            let last_accept = from.get(word::LAST_ACCEPT).max(to.get(word::LAST_ACCEPT));
+            to.set(word::LAST_ACCEPT, last_accept);
+            for (time, (index, _)) in times.iter_mut().zip(Self::TIMES) {
+                *time = earliest([*time, from.get(index)]).unwrap_or(0);
+            }
         }
-        let last_accept = from.get(word::LAST_ACCEPT).max(to.get(word::LAST_ACCEPT));
-        to.set(word::LAST_ACCEPT, last_accept);
-        // Of the loops that are to be turned the one that has not been for the longest time tells how all are.
-        let beat = from.get(word::BEAT);
-        if beat > 0 && beat < to.get(word::BEAT) {
-            to.set(word::BEAT, beat);
+        for (time, (_, index)) in times.into_iter().zip(Self::TIMES) {
+            to.set(index, time);
         }
-        Some(from.get(word::OVERSTAYED)).filter(|since| *since > 0)
     }
+}
+
+/// The earliest of some times, of which 0 is none.
+fn earliest<const N: usize>(times: [u64; N]) -> Option<u64> {
+    times.into_iter().filter(|&time| time > 0).min()
 }
 
 /// A thread's stay in the application, for one request.
@@ -622,15 +641,12 @@ impl SlotWords<'_> {
             connections: self.get(word::CONNECTIONS),
             last_accept: self.get(word::LAST_ACCEPT),
             active,
-            request: (active > 0 || stint > 0).then_some(request),
+            // Of those of other loops there is no line.
+            request: Some(request).filter(|request| (active > 0 || stint > 0) && !request.line.is_empty()),
             stint: (stint > 0).then_some(stint),
-            deadline: Some(self.get(word::DEADLINE)).filter(|deadline| *deadline > 0),
-            beat: Some(self.get(word::BEAT)).filter(|beat| *beat > 0),
-            overstayed: [word::OVERSTAYED, word::OVERSTAYED_BESIDE]
-                .map(|index| self.get(index))
-                .into_iter()
-                .filter(|since| *since > 0)
-                .min(),
+            deadline: earliest([word::DEADLINE, word::DEADLINE_BESIDE].map(|index| self.get(index))),
+            beat: earliest([word::BEAT, word::BEAT_BESIDE].map(|index| self.get(index))),
+            overstayed: earliest([word::OVERSTAYED, word::OVERSTAYED_BESIDE].map(|index| self.get(index))),
         }
     }
 }

@@ -196,8 +196,12 @@ fn a_worker_that_died_while_writing_does_not_hold_the_reader_up() {
 #[test]
 fn what_other_loops_of_a_worker_write_adds_up_in_its_slot() {
     let slot = occupied();
-    let beside = slot.strand();
-    let mut strand = Strand::of(beside.clone());
+    let (beside, idle) = (slot.strand(), slot.strand());
+    let mut strands = [Strand::of(beside.clone()), Strand::of(idle.clone())];
+    idle.begin();
+    Strand::gather(strands.iter_mut(), &slot);
+    assert_eq!((slot.snapshot().active, slot.snapshot().request), (1, None));
+    idle.end(200, 0);
     slot.accepted(10);
     begin(&slot, b"GET", b"/own", 10);
     beside.accepted(20);
@@ -205,24 +209,39 @@ fn what_other_loops_of_a_worker_write_adds_up_in_its_slot() {
     beside.begin();
     slot.beat(50);
     beside.beat(40);
+    idle.beat(45);
     beside.set_overstayed(Some(30));
-    assert_eq!(strand.gather(&slot), Some(30));
+    Strand::gather(strands.iter_mut(), &slot);
     let during = slot.snapshot();
     assert_eq!((during.accepted, during.connections, during.active), (2, 2, 3));
-    assert_eq!((during.last_accept, during.beat), (20, Some(40)));
+    assert_eq!(
+        (during.last_accept, during.beat, during.overstayed),
+        (20, Some(40), Some(30))
+    );
+    assert_eq!(slot.last_beat(), 50, "its own");
     assert_eq!(during.request.unwrap().line, "GET /own");
     beside.end(500, 7);
     beside.end(200, 5);
     beside.closed();
     slot.beat(60);
     beside.beat(0);
+    idle.beat(0);
     beside.set_overstayed(None);
-    assert_eq!(strand.gather(&slot), None);
-    assert_eq!(strand.gather(&slot), None, "nothing counts twice");
+    Strand::gather(strands.iter_mut(), &slot);
+    Strand::gather(strands.iter_mut(), &slot);
     let after = slot.snapshot();
-    assert_eq!((after.connections, after.active, after.requests), (1, 1, 2));
     assert_eq!(
-        (after.server_errors, after.bytes_sent, after.beat),
-        (1, 12, Some(60))
+        (after.connections, after.active, after.requests),
+        (1, 1, 3),
+        "nothing counts twice"
+    );
+    assert_eq!(
+        (
+            after.server_errors,
+            after.bytes_sent,
+            after.beat,
+            after.overstayed
+        ),
+        (1, 12, Some(60), None)
     );
 }

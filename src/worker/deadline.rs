@@ -1,6 +1,7 @@
 //! The deadline that an application sets itself (`uwsgi.set_user_harakiri`). The loop tells its client when it is over, the
 //! master looks after the worker.
 
+use std::cell::OnceCell;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -22,15 +23,26 @@ struct Own {
 }
 
 /// This process's.
-static OWN: OnceLock<Own> = OnceLock::new();
+static OWN: OnceLock<Arc<Own>> = OnceLock::new();
 
-/// From now on this process is that worker.
+thread_local! {
+    /// That of the calling thread, where it has a loop.
+    static OF_THREAD: OnceCell<Arc<Own>> = const { OnceCell::new() };
+}
+
+/// From now on this thread is that worker's, and so is every other that has none, unless it is a strand's.
 pub(super) fn expect(worker: &Worker) {
-    OWN.get_or_init(|| Own {
+    let own = Arc::new(Own {
         slot: worker.seat.slot.clone(),
         master: worker.seat.facts.master,
         deadlines: worker.event_loop.deadlines(),
         mailbox: worker.event_loop.mailbox(),
+    });
+    if !own.slot.is_strand() {
+        OWN.get_or_init(|| Arc::clone(&own));
+    }
+    OF_THREAD.with(|of_thread| {
+        of_thread.get_or_init(|| own);
     });
 }
 
@@ -38,7 +50,10 @@ pub(super) fn expect(worker: &Worker) {
 /// `exchange`: for what, where the calling thread is not in the application for one; its client gets 504. Nothing happens in a
 /// process that is no worker.
 pub fn set_deadline(exchange: Option<ExchangeId>, after: Option<Duration>) {
-    let Some(own) = OWN.get() else { return };
+    let of_thread = OF_THREAD.with(|own| own.get().cloned());
+    let Some(own) = of_thread.or_else(|| OWN.get().cloned()) else {
+        return;
+    };
     let at = after.map(|after| sys::monotonic_milliseconds().saturating_add(after.as_millis() as u64));
     own.deadlines.set(exchange.or_else(current_exchange), at);
     let is_first = own.deadlines.show(&own.slot);

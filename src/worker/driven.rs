@@ -6,12 +6,13 @@
 use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use uwrs_api::{Delivered, Driver, ExchangeId, Gateway, Runtime, Turned, Turns};
+use uwrs_api::{Delivered, Driver, ExchangeId, Gateway, Turned, Turns};
 
 use crate::logging::AccessLog;
 use crate::scoreboard::Slot;
@@ -23,7 +24,7 @@ use super::{Departure, Seat, Worker, start_beside};
 
 /// A turn that was asked for amidst a turn (an application that runs its loop inside a callback of it) is due again after
 /// this time.
-pub(super) const NESTED: Duration = Duration::from_millis(10);
+const NESTED: Duration = Duration::from_millis(10);
 
 /// When there has been no room for another request for so long, others are to take what comes.
 const FULL: Duration = Duration::from_millis(1);
@@ -32,22 +33,19 @@ const FULL: Duration = Duration::from_millis(1);
 const LOOK_FOR_IDLE: Duration = Duration::from_millis(5);
 
 /// With `harakiri` on, the loop is turned at least this often: one that is not stands still.
-pub(super) const BEAT: Duration = Duration::from_secs(1);
+const BEAT: Duration = Duration::from_secs(1);
 
-/// Serves, turned by `driver`; `siblings` beside it, each on a thread and by a driver of its own.
+/// Serves, turned by `driver`, beside `strands`. `is_minded`: another thread is to have the loop while an application blocks
+/// it. `sources`: the files that are imported, where their change calls for a reload.
 pub(super) fn serve(
     seat: Seat,
     gateway: Box<dyn Gateway>,
-    siblings: Vec<Box<dyn Gateway>>,
+    strands: Strands,
     mut driver: Box<dyn Driver>,
-    runtime: &dyn Runtime,
-) -> io::Result<Departure> {
-    if !siblings.is_empty() {
-        gateway.rest();
-    }
-    let strands = Strands::start(&seat, siblings)?;
+    is_minded: bool,
+    sources: &dyn Fn() -> Vec<PathBuf>,
+) -> io::Result<Finished> {
     let limits = seat.config.limits.clone();
-    let is_minded = limits.harakiri.limit.is_some() || runtime.may_set_deadlines();
     let (worker, gateway) = match is_minded {
         false => (start_beside(strands, seat, gateway)?, None),
         true => {
@@ -76,10 +74,26 @@ pub(super) fn serve(
             driver.finish();
             driven.rest();
             driven.helm.lock().end_strands();
-            return Ok(departure);
+            return Ok(Finished { departure, driven });
         }
-        let files = runtime.source_files();
+        let files = sources();
         driven.helm.lock().look_at(files);
+    }
+}
+
+/// A worker, or a strand of one, that has nothing more to do.
+pub(super) struct Finished {
+    pub(super) departure: Departure,
+    driven: Rc<Driven>,
+}
+
+impl Finished {
+    /// The gateway leaves the calling thread, which is not the worker's first.
+    pub(super) fn leave_thread(&self) {
+        match &self.driven.gateway {
+            Some(gateway) => gateway.leave_thread(),
+            None => self.driven.helm.lock().event_loop.leave_thread(),
+        }
     }
 }
 

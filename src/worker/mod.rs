@@ -21,7 +21,7 @@ use std::time::Duration;
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use uwrs_api::{Gateway, Runtime};
+use uwrs_api::{Driver, Gateway, Runtime};
 
 use crate::logging::{self, AccessLog};
 use crate::protocol;
@@ -45,11 +45,7 @@ const DRAIN_LOOK: Duration = Duration::from_millis(250);
 /// `runtime` is where `gateway` comes from; it is asked for the files whose change calls for a reload.
 pub fn run(seat: Seat, gateway: Box<dyn Gateway>, runtime: &dyn Runtime) -> Departure {
     if let Some(driver) = gateway.driver() {
-        let siblings = (1..seat.config.application.threads)
-            .map_while(|_| gateway.sibling())
-            .collect();
-        let served = driven::serve(seat, gateway, siblings, driver, runtime);
-        return served.unwrap_or_else(broken);
+        return serve_driven(seat, gateway, driver, runtime).unwrap_or_else(broken);
     }
     let siblings = siblings(&*gateway, seat.config.application.threads);
     // A client that may have to be told before its application returns, or that could go to another worker meanwhile,
@@ -77,6 +73,24 @@ fn siblings(gateway: &dyn Gateway, threads: usize) -> Vec<Box<dyn Gateway>> {
         log::warn!("threads: {threads} were asked for, the application can have {have}");
     }
     siblings
+}
+
+/// A loop of another kind turns the server's, and more of them do on other threads where there may be more than one.
+fn serve_driven(
+    seat: Seat,
+    gateway: Box<dyn Gateway>,
+    driver: Box<dyn Driver>,
+    runtime: &dyn Runtime,
+) -> io::Result<Departure> {
+    let threads = 1..seat.config.application.threads;
+    let siblings: Vec<_> = threads.map_while(|_| gateway.sibling()).collect();
+    gateway.rest();
+    let is_minded = seat.config.limits.harakiri.limit.is_some() || runtime.may_set_deadlines();
+    let strands = Strands::start(&seat, siblings, is_minded)?;
+    let finished = driven::serve(seat, gateway, strands, driver, is_minded, &|| {
+        runtime.source_files()
+    })?;
+    Ok(finished.departure)
 }
 
 /// The calling thread turns the loop and runs applications in its turns.
@@ -273,7 +287,7 @@ impl Worker {
         } else {
             self.event_loop.resume();
         }
-        self.strands.rouse();
+        self.strands.pass_on(libc::SIGWINCH);
     }
 
     /// Anything readable on the lifeline is its end.
@@ -339,7 +353,7 @@ impl Worker {
             return;
         }
         // After a failure nobody has told them yet.
-        strands.drain();
+        strands.pass_on(libc::SIGTERM);
         strands.join(&self.seat.slot);
     }
 
@@ -348,13 +362,13 @@ impl Worker {
             self.leaving = Some(departure);
             self.seat.slot.set_state(WorkerState::Draining);
             self.event_loop.drain();
-            self.strands.drain();
+            self.strands.pass_on(libc::SIGTERM);
         }
     }
 
     fn quit(&mut self) {
         self.quits = true;
-        self.strands.quit();
+        self.strands.pass_on(libc::SIGQUIT);
     }
 }
 

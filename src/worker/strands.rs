@@ -1,125 +1,109 @@
 //! [`Strands`]: more loops in one worker. An application of asyncio that can run on several threads at once (`threads`,
 //! on a Python without the global lock) has a loop, and a server's loop in it, for each of them.
 //!
-//! The first is the worker's own ([`driven`](super::driven)), which alone speaks with the master. The others, its
-//! strands, accept from the same sockets and do as the first one says; what they write to the scoreboard it gathers.
+//! The first is the worker's own, which alone speaks with the master. Each of the others, its strands, is served as a worker
+//! of its own would be ([`driven`](super::driven)), in a seat that the first one has made for it: on the same listening
+//! sockets, with signals that the first one passes on, and with words of its own on the scoreboard, which that one gathers.
 
-use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
-use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use uwrs_api::{Delivered, Driver, ExchangeId, Gateway, Turned, Turns};
+use nix::libc;
+use uwrs_api::Gateway;
 
-use crate::config::Config;
-use crate::logging::AccessLog;
 use crate::scoreboard::{self, Slot};
-use crate::server::{EventLoop, Mailbox, call_in_person};
+use crate::server::Mailbox;
+use crate::sys;
 
-use super::driven::{BEAT, NESTED};
-use super::seat::BoundListener;
-use super::{DRAIN_LOOK, STACK_BYTES, Seat, listen_to};
+use super::{Departure, STACK_BYTES, Seat, driven};
 
 /// The loops beside a worker's first; none in most workers.
 #[derive(Default)]
 pub(super) struct Strands {
-    orders: Arc<Orders>,
+    ends: Arc<Ends>,
     strands: Vec<Strand>,
 }
 
 /// One of them, as the worker's first thread sees it.
 struct Strand {
     thread: JoinHandle<()>,
-    mailbox: Arc<Mailbox>,
+    signals: OwnedFd,
     board: scoreboard::Strand,
 }
 
-impl Strand {
-    /// Returns when its loop accepts connections.
-    fn start(berth: Berth, gateway: Box<dyn Gateway>) -> io::Result<Self> {
-        let board = scoreboard::Strand::of(berth.slot.clone());
-        let (started, has_started) = mpsc::channel();
-        let thread = thread::Builder::new()
-            .name(format!("core {}", berth.core))
-            .stack_size(STACK_BYTES)
-            .spawn(move || berth.serve(gateway, &started))?;
-        let gone = || Err(io::Error::other("a thread ended before its loop began"));
-        Ok(Self {
-            mailbox: has_started.recv().unwrap_or_else(|_| gone())?,
-            thread,
-            board,
-        })
-    }
-}
-
-/// What the first loop has told the others, and what it hears of them.
+/// What the first loop hears of the others.
 #[derive(Default)]
-struct Orders {
-    /// An [`Order`].
-    order: AtomicU8,
+struct Ends {
     running: AtomicUsize,
     has_failed: AtomicBool,
-    /// The first loop's, to be turned when something has changed.
+    /// The first loop's, which is turned when one has ended.
     first: OnceLock<Arc<Mailbox>>,
 }
 
-/// What a strand is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum Order {
-    Serve,
-    Drain,
-    Quit,
-}
+/// Tells of a strand's end, however that comes about.
+struct Ending(Arc<Ends>);
 
-impl Orders {
-    fn order(&self) -> Order {
-        match self.order.load(Ordering::Acquire) {
-            0 => Order::Serve,
-            1 => Order::Drain,
-            _ => Order::Quit,
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.has_failed.store(true, Ordering::Release);
         }
-    }
-
-    fn rouse_first(&self) {
-        if let Some(first) = self.first.get() {
+        self.0.running.fetch_sub(1, Ordering::AcqRel);
+        if let Some(first) = self.0.first.get() {
             first.rouse();
         }
     }
 }
 
 impl Strands {
-    /// Starts one for each of `siblings`, and waits until they all accept connections. The calling thread has let go of
-    /// the interpreter.
+    /// Starts one for each of `siblings`, and returns when they all accept connections. The calling thread has let go of the
+    /// interpreter.
     ///
     /// # Errors
     /// One of them could not start; why is in the log, where it is not in the error.
-    pub(super) fn start(seat: &Seat, siblings: Vec<Box<dyn Gateway>>) -> io::Result<Self> {
+    pub(super) fn start(seat: &Seat, siblings: Vec<Box<dyn Gateway>>, is_minded: bool) -> io::Result<Self> {
         let loops = siblings.len() + 1;
         let mut strands = Self::default();
         for (index, gateway) in siblings.into_iter().enumerate() {
             let berth = Berth {
                 core: index + 1,
                 loops,
-                config: Arc::clone(&seat.config),
-                listeners: seat.listeners.clone(),
-                slot: seat.slot.strand(),
-                orders: Arc::clone(&strands.orders),
+                is_minded,
             };
-            match Strand::start(berth, gateway) {
-                Ok(strand) => strands.strands.push(strand),
-                Err(error) => {
-                    strands.drain();
-                    strands.join(&seat.slot);
-                    return Err(error);
-                }
+            if let Err(error) = strands.add(seat, gateway, berth) {
+                strands.pass_on(libc::SIGTERM);
+                strands.join(&seat.slot);
+                return Err(error);
             }
         }
         Ok(strands)
+    }
+
+    fn add(&mut self, seat: &Seat, gateway: Box<dyn Gateway>, berth: Berth) -> io::Result<()> {
+        let (heard, signals) = sys::pipe()?;
+        let (started, has_started) = mpsc::channel();
+        let core = berth.core;
+        let seat = seat_beside(seat, berth.loops, heard, started);
+        let board = scoreboard::Strand::of(seat.slot.clone());
+        self.ends.running.fetch_add(1, Ordering::AcqRel);
+        let ending = Ending(Arc::clone(&self.ends));
+        let thread = thread::Builder::new()
+            .name(format!("core {core}"))
+            .stack_size(STACK_BYTES)
+            .spawn(move || berth.serve(seat, gateway, &ending))?;
+        // Who ends before that drops the sender.
+        let has_started = has_started.recv().is_ok();
+        self.strands.push(Strand {
+            thread,
+            signals,
+            board,
+        });
+        has_started
+            .then_some(())
+            .ok_or_else(|| io::Error::other(format!("thread {core} could not begin")))
     }
 
     /// Are there none?
@@ -127,206 +111,111 @@ impl Strands {
         self.strands.is_empty()
     }
 
-    /// From now on `first` is turned when one of them has ended.
+    /// From now on the loop of `first` is turned when one of them has ended.
     pub(super) fn report_to(&self, first: Arc<Mailbox>) {
         // It is told once.
-        let _ = self.orders.first.set(first);
+        let _ = self.ends.first.set(first);
     }
 
-    /// They take nothing new, finish what they have and end.
-    pub(super) fn drain(&self) {
-        self.give(Order::Drain);
-    }
-
-    /// They end without finishing anything.
-    pub(super) fn quit(&self) {
-        self.give(Order::Quit);
-    }
-
-    fn give(&self, order: Order) {
-        self.orders.order.fetch_max(order as u8, Ordering::Release);
-        self.rouse();
-    }
-
-    /// They look whether connections are to be taken.
-    pub(super) fn rouse(&self) {
+    /// What the worker was asked by a signal, or should have been, they are asked as well.
+    pub(super) fn pass_on(&self, signal: i32) {
         for strand in &self.strands {
-            strand.mailbox.rouse();
+            if let Err(error) = nix::unistd::write(&strand.signals, &[signal as u8]) {
+                log::error!("signal {signal} could not be passed on to a thread: {error}");
+            }
         }
     }
 
     /// Do none run any more?
     pub(super) fn are_over(&self) -> bool {
-        self.orders.running.load(Ordering::Acquire) == 0
+        self.ends.running.load(Ordering::Acquire) == 0
     }
 
     /// Has one of them broken?
     pub(super) fn have_failed(&self) -> bool {
-        self.orders.has_failed.load(Ordering::Acquire)
+        self.ends.has_failed.load(Ordering::Acquire)
     }
 
-    /// Adds what they have done since the last time to the worker's slot, which was just given its own loop's beat.
+    /// Adds what they have done since the last time to the worker's slot.
     pub(super) fn gather(&mut self, slot: &Slot) {
-        if self.strands.is_empty() {
-            return;
+        if !self.strands.is_empty() {
+            scoreboard::Strand::gather(self.strands.iter_mut().map(|strand| &mut strand.board), slot);
         }
-        let overstayed = self.strands.iter_mut().map(|strand| strand.board.gather(slot));
-        // All of them are to be asked.
-        let overstayed: Vec<_> = overstayed.collect();
-        slot.set_overstayed_beside(overstayed.into_iter().flatten().min());
     }
 
     /// Waits for their ends. The calling thread has let go of the interpreter.
-    pub(super) fn join(self, slot: &Slot) {
-        for mut strand in self.strands {
-            if strand.thread.join().is_err() {
+    pub(super) fn join(mut self, slot: &Slot) {
+        let (mut boards, mut threads) = (Vec::new(), Vec::new());
+        for strand in self.strands.drain(..) {
+            boards.push(strand.board);
+            threads.push(strand.thread);
+        }
+        for thread in threads {
+            if thread.join().is_err() {
                 log::error!("a thread with a loop of its own panicked");
             }
-            strand.board.gather(slot);
         }
+        scoreboard::Strand::gather(boards.iter_mut(), slot);
     }
 }
 
-/// What a strand is given.
+/// A seat for one of `loops` loops that share what a worker may have. `started` is told when it accepts connections.
+fn seat_beside(seat: &Seat, loops: usize, signals: OwnedFd, started: mpsc::Sender<()>) -> Seat {
+    let mut config = (*seat.config).clone();
+    let most = &mut config.limits.max_connections;
+    *most = most.map(|most| most.div_ceil(loops));
+    // The first one watches for all.
+    config.application.autoreload = None;
+    Seat {
+        facts: seat.facts,
+        generation: seat.generation,
+        config: Arc::new(config),
+        listeners: seat.listeners.clone(),
+        ferry: None,
+        slot: seat.slot.strand(),
+        signals,
+        ready: Some(Box::new(move || {
+            // Who waits for it does so until it hears of it.
+            let _ = started.send(());
+        })),
+        lifeline: None,
+    }
+}
+
+/// A strand's place among the others.
+#[derive(Clone, Copy)]
 struct Berth {
     core: usize,
-    /// How many loops share what the worker may have.
     loops: usize,
-    config: Arc<Config>,
-    listeners: Vec<Arc<BoundListener>>,
-    slot: Slot,
-    orders: Arc<Orders>,
+    is_minded: bool,
 }
 
 impl Berth {
     /// What its thread does from beginning to end.
-    fn serve(self, gateway: Box<dyn Gateway>, started: &mpsc::Sender<io::Result<Arc<Mailbox>>>) {
+    fn serve(self, seat: Seat, gateway: Box<dyn Gateway>, ending: &Ending) {
         gateway.enter_thread(self.core);
         let Some(driver) = gateway.driver() else {
             gateway.leave_thread();
-            let error = io::Error::other(format!("thread {} has no loop", self.core));
-            // Who waits for it does so until it hears of it.
-            let _ = started.send(Err(error));
             return;
         };
-        match self.begin(gateway) {
-            Ok(turning) => turning.serve(driver, started),
-            Err(error) => {
-                let _ = started.send(Err(error));
+        // Sources are not watched here.
+        let served = driven::serve(
+            seat,
+            gateway,
+            Strands::default(),
+            driver,
+            self.is_minded,
+            &Vec::new,
+        );
+        let departure = match served {
+            Ok(finished) => {
+                finished.leave_thread();
+                finished.departure
             }
-        }
-    }
-
-    fn begin(self, gateway: Box<dyn Gateway>) -> io::Result<Turning> {
-        let mut limits = self.config.limits.clone();
-        limits.max_connections = limits.max_connections.map(|most| most.div_ceil(self.loops));
-        let log = AccessLog::new(&self.config.logging);
-        let mut event_loop = EventLoop::new(gateway, limits, log, self.slot.clone())?;
-        listen_to(&mut event_loop, &self.listeners)?;
-        self.orders.running.fetch_add(1, Ordering::AcqRel);
-        Ok(Turning {
-            event_loop: RefCell::new(event_loop),
-            is_paused: Cell::new(false),
-            has_ended: Cell::new(false),
-            berth: self,
-        })
-    }
-}
-
-/// A strand's loop, as its driver sees it.
-struct Turning {
-    berth: Berth,
-    event_loop: RefCell<EventLoop>,
-    is_paused: Cell<bool>,
-    has_ended: Cell<bool>,
-}
-
-/// However it comes about, the first loop hears of the end of a strand.
-impl Drop for Turning {
-    fn drop(&mut self) {
-        let orders = &self.berth.orders;
-        if !self.has_ended.get() {
-            orders.has_failed.store(true, Ordering::Release);
-        }
-        orders.running.fetch_sub(1, Ordering::AcqRel);
-        orders.rouse_first();
-    }
-}
-
-impl Turning {
-    fn serve(self, mut driver: Box<dyn Driver>, started: &mpsc::Sender<io::Result<Arc<Mailbox>>>) {
-        let turning = Rc::new(self);
-        call_in_person();
-        let _ = started.send(Ok(turning.event_loop.borrow().mailbox()));
-        driver.drive(turning.clone());
-        driver.finish();
-        turning.event_loop.borrow().leave_thread();
-    }
-
-    fn obey(&self, event_loop: &mut EventLoop) -> Order {
-        let order = self.berth.orders.order();
-        match order {
-            Order::Drain => event_loop.drain(),
-            Order::Serve => {
-                let pauses = self.berth.slot.board().is_paused();
-                match (pauses, self.is_paused.replace(pauses)) {
-                    (true, false) => event_loop.pause(),
-                    (false, true) => event_loop.resume(),
-                    _ => {}
-                }
-            }
-            Order::Quit => {}
-        }
-        order
-    }
-
-    fn end(&self, event_loop: &mut EventLoop) -> Turned {
-        event_loop.flush_log();
-        self.berth.slot.beat(0);
-        self.has_ended.set(true);
-        Turned::Stop
-    }
-}
-
-impl Turns for Turning {
-    fn descriptor(&self) -> RawFd {
-        self.event_loop.borrow().as_raw_fd()
-    }
-
-    fn turn(&self) -> Turned {
-        let Ok(mut event_loop) = self.event_loop.try_borrow_mut() else {
-            return Turned::Wait(Some(NESTED));
+            Err(error) => super::broken(error),
         };
-        // Nobody watches other descriptors of a strand's loop.
-        if let Err(error) = event_loop.turn(Some(Duration::ZERO)) {
-            log::error!("the event loop broke: {error}");
-            self.berth.slot.beat(0);
-            return Turned::Stop;
-        }
-        let order = self.obey(&mut event_loop);
-        let is_done = order == Order::Drain && event_loop.connections() == 0 && !event_loop.look_back();
-        if is_done || order == Order::Quit {
-            return self.end(&mut event_loop);
-        }
-        event_loop.beat();
-        let drain = (order == Order::Drain).then_some(DRAIN_LOOK);
-        let beat = self.berth.config.limits.harakiri.limit.map(|_| BEAT);
-        match event_loop.begin_wait(drain.into_iter().chain(beat).min()) {
-            Some(Duration::ZERO) => Turned::Again,
-            wait => Turned::Wait(wait),
-        }
-    }
-
-    fn deliver(&self, id: ExchangeId) -> Delivered {
-        match self.event_loop.try_borrow_mut() {
-            Ok(mut event_loop) => event_loop.deliver_now(id),
-            Err(_) => Delivered::Later,
-        }
-    }
-
-    fn done(&self) {
-        if let Ok(mut event_loop) = self.event_loop.try_borrow_mut() {
-            event_loop.take_leave();
+        if departure == Departure::Failed {
+            ending.0.has_failed.store(true, Ordering::Release);
         }
     }
 }

@@ -3,8 +3,10 @@
 
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use uwrs_api::{Frame, Observer};
@@ -14,15 +16,23 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// It has said all when it says nothing for this time.
 const QUIET: Duration = Duration::from_millis(20);
 
-/// The signal: one of those for applications, from the middle, where nobody looks for one.
-fn signal() -> i32 {
+/// The first signal: those for applications, from the middle, where nobody looks for one. Each observer has its own, since
+/// faulthandler writes to one place for each.
+fn first_signal() -> i32 {
     libc::SIGRTMIN() + 9
 }
+
+/// So many threads of a process can be observed.
+const MOST: i32 = 8;
+
+/// How many are.
+static OBSERVED: AtomicI32 = AtomicI32::new(0);
 
 /// Tells of the thread that made it.
 #[derive(Debug)]
 pub(crate) struct StackObserver {
     thread: libc::pid_t,
+    signal: i32,
     /// What faulthandler writes to the other end.
     said: io::PipeReader,
     _other_end: io::PipeWriter,
@@ -32,14 +42,19 @@ impl StackObserver {
     /// For the calling thread.
     ///
     /// # Errors
-    /// There is no descriptor left, or the interpreter has no such signal.
+    /// There is no descriptor or no signal left, or the interpreter has no such signal.
     pub(crate) fn new(py: Python<'_>) -> PyResult<Self> {
+        let number = OBSERVED.fetch_add(1, Ordering::Relaxed);
+        if number >= MOST {
+            return Err(PyRuntimeError::new_err("too many threads to observe"));
+        }
+        let signal = first_signal() + number;
         let (said, other_end) = io::pipe()?;
         let arguments = PyDict::new(py);
         arguments.set_item("file", other_end.as_raw_fd())?;
         arguments.set_item("all_threads", false)?;
         py.import("faulthandler")?
-            .call_method("register", (signal(),), Some(&arguments))?;
+            .call_method("register", (signal,), Some(&arguments))?;
         // SAFETY: gettid takes nothing and gives a number.
         let thread = unsafe { libc::gettid() };
         // SAFETY: fcntl on a descriptor that is open: its flags are set, no memory is touched.
@@ -48,6 +63,7 @@ impl StackObserver {
         }
         Ok(Self {
             thread,
+            signal,
             said,
             _other_end: other_end,
         })
@@ -62,7 +78,7 @@ impl StackObserver {
                 libc::SYS_tgkill,
                 std::process::id() as libc::pid_t,
                 self.thread,
-                signal(),
+                self.signal,
             )
         };
         asked == 0
