@@ -13,6 +13,7 @@
 mod answers;
 mod asgi;
 mod asgi_beside;
+mod asgi_clients;
 mod asgi_frameworks;
 mod asgi_harakiri;
 mod asgi_load;

@@ -62,31 +62,20 @@ impl Send {
     }
 }
 
-/// What `receive()` and `send()` return.
+/// What `receive()` and `send()` return. `None`: it is over, with nothing to give.
 #[pyclass(frozen, module = "uwrs", freelist = 64)]
-struct Awaited(Mutex<Await>);
-
-/// How far the wait has come.
-enum Await {
-    /// It is over, with nothing to give.
-    Done,
-    Waits(Wait),
-}
+struct Awaited(Mutex<Option<Wait>>);
 
 /// Nothing to wait for and nothing to give: one for all.
 fn done(py: Python<'_>) -> PyResult<Py<PyAny>> {
     static DONE: PyOnceLock<Py<Awaited>> = PyOnceLock::new();
-    let done = DONE.get_or_try_init(py, || Py::new(py, Awaited(Mutex::new(Await::Done))))?;
+    let done = DONE.get_or_try_init(py, || Py::new(py, Awaited(Mutex::new(None))))?;
     Ok(done.clone_ref(py).into_any())
 }
 
 impl Awaited {
-    fn object(py: Python<'_>, wait: Await) -> PyResult<Py<PyAny>> {
-        Ok(Py::new(py, Self(Mutex::new(wait)))?.into_any())
-    }
-
     /// Not held while Python code runs: that may come back here.
-    fn replace(&self, wait: Await) -> Await {
+    fn replace(&self, wait: Option<Wait>) -> Option<Wait> {
         std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), wait)
     }
 }
@@ -103,16 +92,14 @@ impl Awaited {
 
     /// What the loop waits for next; at the end, StopIteration with what was awaited.
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        match self.replace(Await::Done) {
-            Await::Done => Ok(None),
-            Await::Waits(mut wait) => {
-                let step = wait.step(py);
-                if let Ok(Some(_)) = step {
-                    self.replace(Await::Waits(wait));
-                }
-                step
-            }
+        let Some(mut wait) = self.replace(None) else {
+            return Ok(None);
+        };
+        let step = wait.step(py);
+        if let Ok(Some(_)) = step {
+            self.replace(Some(wait));
         }
+        step
     }
 
     /// As a coroutine's: the value goes to nobody.
@@ -144,7 +131,7 @@ impl Awaited {
 
     /// As a coroutine's: nobody waits any more.
     fn close(&self) {
-        drop(self.replace(Await::Done));
+        drop(self.replace(None));
     }
 }
 
@@ -177,7 +164,7 @@ impl Wait {
             purpose,
             waiting: None,
         };
-        Awaited::object(py, Await::Waits(wait))
+        Ok(Py::new(py, Awaited(Mutex::new(Some(wait))))?.into_any())
     }
 
     /// See [`Awaited::__next__`].
