@@ -6,7 +6,15 @@ use crate::support::{Connection, HTTP, Response, Running, Server, packet, soon};
 const APP: &str = r#"
 import asyncio
 
+import asyncio
+import os
+import time
+
 KEPT = []
+
+
+class Cleaned(Exception):
+    pass
 
 
 async def application(scope, receive, send):
@@ -92,6 +100,37 @@ async def application(scope, receive, send):
         state["own"] = state.get("own", 0) + 1
         scope["asgi"]["version"] += "!"
         await answer(b"%d %d %s" % (len(state["shared"]), state["own"], scope["asgi"]["version"].encode()))
+    elif path == "/types":
+        event = await receive()
+        told = [type(scope) is dict, all(type(key) is str for key in scope)]
+        told += [type(value) is dict for value in scope["extensions"].values()]
+        told += [type(name) is bytes and type(value) is bytes for name, value in scope["headers"]]
+        told += [type(scope["client"][1]) is int, type(scope["server"][1]) is int]
+        told += [type(event) is dict, type(event["body"]) is bytes, event["more_body"] is False]
+        await answer(b"%d" % told.count(False))
+    elif path == "/flush":
+        await start()
+        await send({"type": "http.response.body", "body": b"here", "more_body": True})
+        await asyncio.sleep(0)
+        for name in scope["query_string"].decode().split("&"):
+            await send({"type": "http.response.body", "body": name.encode(), "more_body": True})
+            # Nobody turns the loop now.
+            deadline = time.monotonic() + 60
+            while not os.path.exists(name) and time.monotonic() < deadline:
+                time.sleep(0.005)
+        await send({"type": "http.response.body"})
+    elif path == "/gone":
+        await receive()
+        KEPT.append((await receive())["type"])
+        try:
+            await start()
+            await send({"type": "http.response.body", "body": b"to nobody"})
+            KEPT.append("sent")
+        except OSError as error:
+            KEPT.append(type(error).__name__)
+        raise LookupError("on purpose") if scope["query_string"] else Cleaned()
+    elif path == "/keys":
+        await answer(b"", headers=[(b"x-b", b"1"), (b"x-a", b"2"), (b"x-b", b"3"), (b"set-cookie", b"a=1"), (b"set-cookie", b"b=2")])
     elif path == "/whole":
         events = [await receive()]
         while events[-1].get("more_body"):
@@ -476,4 +515,74 @@ fn a_path_that_cannot_be_sent_raises_and_the_answer_may_yet_be_another() {
     for (told, expected) in told.iter().zip(expected) {
         assert!(told.starts_with(expected), "{told} is not {expected}");
     }
+}
+
+#[test]
+fn everything_that_is_given_has_the_type_that_it_is_to_have() {
+    let server = server();
+    assert_eq!(server.connect().post("/types", "body").text(), "0");
+}
+
+#[test]
+fn the_server_and_the_client_may_be_of_ipv6() {
+    let server = Server::new().app(APP).ini("http = [::1]:0\nmodule = app").start();
+    let port = server.port();
+    let mut connection = Connection::try_tcp(([0, 0, 0, 0, 0, 0, 0, 1], port).into()).unwrap();
+    let response = connection.get("/");
+    assert!(response.text().contains("client=('::1', "), "{}", response.text());
+}
+
+#[test]
+fn fields_of_an_answer_keep_their_order_and_repeats() {
+    let server = server();
+    let response = server.connect().get("/keys");
+    let own: Vec<String> = response
+        .headers
+        .iter()
+        .filter(|(name, _)| name.starts_with("x-") || name == "set-cookie")
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
+    assert_eq!(
+        own,
+        ["x-b: 1", "x-a: 2", "x-b: 3", "set-cookie: a=1", "set-cookie: b=2"]
+    );
+}
+
+#[test]
+fn what_is_sent_is_with_the_kernel_before_send_returns_once_the_application_has_waited_for_something() {
+    let server = server();
+    let mut connection = server.connect();
+    connection.send("GET /flush?first&second HTTP/1.1\r\nHost: a\r\n\r\n");
+    connection.head().unwrap();
+    assert_eq!(connection.chunk().unwrap(), Some(b"here".to_vec()));
+    for name in ["first", "second"] {
+        assert_eq!(connection.chunk().unwrap(), Some(name.as_bytes().to_vec()));
+        server.write(name, "");
+    }
+    assert_eq!(connection.chunk().unwrap(), None);
+}
+
+#[test]
+fn after_the_clients_end_was_told_send_raises_and_other_mistakes_are_logged_as_ever() {
+    let server = server();
+    for target in ["/gone", "/gone?mistake"] {
+        let mut connection = server.connect();
+        connection.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        connection.reset();
+    }
+    soon("the application hears it", || {
+        server.get("/kept").text()
+            == "['http.disconnect', 'ClientDisconnected', 'http.disconnect', 'ClientDisconnected']"
+    });
+    server.wait_for_log(&["LookupError: on purpose"]);
+}
+
+#[test]
+fn a_client_that_says_nothing_more_may_yet_listen() {
+    let server = server();
+    let mut connection = server.connect();
+    connection.send("GET /gone HTTP/1.1\r\nHost: a\r\n\r\n");
+    connection.half_close();
+    assert_eq!(connection.response().text(), "to nobody");
+    assert_eq!(server.get("/kept").text(), "['http.disconnect', 'sent']");
 }

@@ -256,6 +256,8 @@ impl Connection {
     /// How it stands with what was left for that exchange.
     pub(crate) fn delivered(&self, id: ExchangeId) -> Delivered {
         match self.is_streamed(id) {
+            // It is kept until the application knows.
+            true if self.readiness.hung_up => Delivered::Gone,
             true if self.outbound.len() >= HIGH_WATER => Delivered::Full,
             true => Delivered::Room,
             false => Delivered::Gone,

@@ -11,7 +11,7 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use uwrs_api::{Appetite, Body, Conversation, ExchangeId, FilePart, Heard, Request, ResponseHead};
+use uwrs_api::{Appetite, Body, Conversation, Delivered, ExchangeId, FilePart, Heard, Request, ResponseHead};
 
 use super::driver;
 use super::events::{self, Sent};
@@ -263,6 +263,22 @@ impl Channel {
         self.deliver()
     }
 
+    /// To be called before something is sent.
+    ///
+    /// # Errors
+    /// Nobody would get it. A client that only says nothing more may yet listen.
+    fn expect_listener(&self) -> PyResult<()> {
+        if self.state().client != Client::Gone || driver::deliver(self.id) != Delivered::Gone {
+            return Ok(());
+        }
+        let mut state = self.state();
+        state.answer = Answer::Over;
+        state.outflow.conversation.break_off();
+        drop(state);
+        driver::deliver(self.id);
+        Err(gone())
+    }
+
     /// Has the last of the answer sent, and tells those who wait for an event that this was the end.
     fn complete(&self, py: Python<'_>, mut state: MutexGuard<'_, State>) {
         let receivers = std::mem::take(&mut state.receivers);
@@ -320,7 +336,9 @@ impl Talk for Channel {
 
     fn send(&self, message: &Bound<'_, PyAny>) -> PyResult<Progress> {
         let py = message.py();
-        match events::read(message)? {
+        let event = events::read(message)?;
+        self.expect_listener()?;
+        match event {
             Sent::Start { head, trailers } => self.start(head, trailers),
             Sent::Body { data, more } => self.send_body(py, data, more),
             Sent::Path(part) => self.send_file(py, part),

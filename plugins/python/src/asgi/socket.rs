@@ -235,7 +235,7 @@ impl State {
         let why = match &self.stage {
             Stage::Asked(_) => "the connection is not accepted",
             Stage::Denied(_) | Stage::Denying => "the connection is being denied",
-            Stage::Open(_) if event == "websocket.accept" => "the connection is accepted already",
+            Stage::Open(socket) if socket.state() == Connection::Open => "the connection is accepted already",
             Stage::Open(_) if !self.is_closed => return gone(),
             Stage::Open(_) => "the connection is being closed",
             Stage::Over if matches!(self.end, Some(Arrival::Disconnect(..))) => return gone(),
