@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use crate::soak::{measure, post};
 use crate::support::load::Load;
 use crate::support::websocket::{Said, WebSocket};
-use crate::support::{Connection, HTTP, Running, Server, soon};
+use crate::support::{Connection, HTTP, Running, Server, soon, venv};
 
 /// Memory may be this much more after all requests, KiB.
 const LEEWAY: u64 = 1024;
@@ -80,6 +80,21 @@ async def application(scope, receive, send):
         await part(b"x")
         while (await receive())["type"] != "http.disconnect":
             pass
+    elif path == "/file":
+        await start()
+        await send({"type": "http.response.pathsend", "path": __file__})
+    elif path == "/trailers":
+        await send({"type": "http.response.start", "status": 200, "headers": [], "trailers": True})
+        await send({"type": "http.response.body", "body": b"x"})
+        await send({"type": "http.response.trailers", "headers": [(b"x-digest", b"x" * 100)]})
+    elif path == "/tasks":
+        await asyncio.create_task(receive())
+        for task in [asyncio.create_task(receive()) for _ in range(3)]:
+            await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.to_thread(len, b"")
+        await start()
+        await send({"type": "http.response.body", "body": b"x"})
     else:
         raise LookupError(path)
 "#;
@@ -216,6 +231,10 @@ enum Kind {
     Plain,
     Echo,
     Stream,
+    File,
+    Trailers,
+    /// Tasks that wait for events and are cancelled, and a thread.
+    Tasks,
     Error,
     /// The client goes while the answer is sent.
     Gone,
@@ -223,10 +242,13 @@ enum Kind {
     GoneWaiting,
 }
 
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 9] = [
     Kind::Plain,
     Kind::Echo,
     Kind::Stream,
+    Kind::File,
+    Kind::Trailers,
+    Kind::Tasks,
     Kind::Error,
     Kind::Gone,
     Kind::GoneWaiting,
@@ -238,6 +260,9 @@ impl Kind {
             Self::Plain => "/",
             Self::Echo => "/echo",
             Self::Stream => "/stream",
+            Self::File => "/file",
+            Self::Trailers => "/trailers",
+            Self::Tasks => "/tasks",
             Self::Error => "/fail",
             Self::Gone => "/endless",
             Self::GoneWaiting => "/waiting",
@@ -250,7 +275,10 @@ fn work(server: &Running, kind: Kind, count: usize) {
         Kind::Echo => vec![b'x'; 20_000],
         _ => Vec::new(),
     };
-    let request = post(kind.target(), &body);
+    let mut request = post(kind.target(), &body);
+    if matches!(kind, Kind::Trailers) {
+        request = b"GET /trailers HTTP/1.1\r\nHost: x\r\nTE: trailers\r\n\r\n".to_vec();
+    }
     let mut connection = server.connect();
     for _ in 0..count {
         connection.send(&request);
@@ -267,7 +295,11 @@ fn work(server: &Running, kind: Kind, count: usize) {
 
 fn memory_is_flat(event_loop: &str) {
     let count: usize = std::env::var("UWRS_SOAK").map_or(500, |count| count.parse().unwrap());
-    let ini = format!("{HTTP}disable-logging = true\nloop = {event_loop}\n");
+    let Some(home) = venv::with(event_loop) else {
+        return;
+    };
+    let home = home.display();
+    let ini = format!("{HTTP}disable-logging = true\nloop = {event_loop}\nhome = {home}\n");
     let server = Server::new().app(APP).ini(&ini).start();
     let worker = server.settle(1)[0];
     let mut told = String::new();
@@ -288,6 +320,11 @@ fn memory_is_flat(event_loop: &str) {
 }
 
 #[test]
-fn memory_is_flat_over_requests_of_every_kind() {
+fn memory_is_flat_over_requests_of_every_kind_on_asyncio() {
     memory_is_flat("asyncio");
+}
+
+#[test]
+fn memory_is_flat_over_requests_of_every_kind_on_uvloop() {
+    memory_is_flat("uvloop");
 }
