@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use crate::support::{HTTP, Server};
+use crate::support::{HTTP, Server, venv};
 
 /// A life as the files beside it say, and its requests.
 const APP: &str = r#"
@@ -94,8 +94,26 @@ fn no_request_is_served_before_the_start_is_complete() {
 }
 
 #[test]
-fn the_shutdown_comes_after_the_last_request_and_is_waited_for() {
-    let mut server = Server::new().app(APP).ini(HTTP).start();
+fn the_shutdown_comes_after_the_last_request_and_is_waited_for_on_asyncio() {
+    the_shutdown_comes_last("asyncio");
+}
+
+/// To stop uvloop twice stops it again when it runs for the shutdown.
+#[test]
+fn the_shutdown_comes_after_the_last_request_and_is_waited_for_on_uvloop() {
+    for _ in 0..5 {
+        the_shutdown_comes_last("uvloop");
+    }
+}
+
+fn the_shutdown_comes_last(event_loop: &str) {
+    let Some(home) = venv::with(event_loop) else {
+        return;
+    };
+    let ini = format!("{HTTP}loop = {event_loop}\nhome = {}\n", home.display());
+    let mut server = Server::new().app(APP).ini(&ini).start();
+    let mut idle = server.connect();
+    assert_eq!(idle.get("/own").text(), "True");
     let mut connection = server.connect();
     connection.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
     connection.head().unwrap();

@@ -160,6 +160,10 @@ impl Turn {
         };
         let this = slf.get();
         let py = slf.py();
+        if this.clock.is_stopped() {
+            // To stop uvloop twice is to stop it the next time that it runs, too.
+            return Ok(());
+        }
         match turns.turn() {
             Turned::Again => {
                 this.event_loop
