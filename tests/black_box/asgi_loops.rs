@@ -9,6 +9,7 @@ const APP: &str = r#"
 import asyncio
 import contextvars
 import functools
+import io
 import os
 import signal
 import sys
@@ -49,6 +50,8 @@ async def tasks_of_events(receive, send):
     waiting = asyncio.ensure_future(receive())
     done, pending = await asyncio.wait([waiting], timeout=0.01)
     assert pending == {waiting}
+    assert "pending" in repr(waiting) and waiting.get_stack() == []
+    waiting.print_stack(file=io.StringIO())
     waiting.cancel()
     try:
         await waiting
