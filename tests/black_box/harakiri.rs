@@ -305,7 +305,7 @@ fn the_client_of_a_stuck_request_hears_so_while_the_application_is_still_at_it()
 fn a_web_server_in_front_hears_so_too() {
     let server = Server::new()
         .app(APP)
-        .ini("socket = app.sock\nmodule = app\nharakiri = 1")
+        .ini("socket = app.sock\nmodule = app\nharakiri = 1\nharakiri-graceful-timeout = 1")
         .start();
     let mut connection = server.connect_unix("app.sock");
     connection.send(packet::request("GET", "/python", &[]));

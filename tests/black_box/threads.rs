@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::load::Load;
+use crate::support::wait::PATIENCE;
 use crate::support::{Connection, HTTP, Running, Server, eventually, process, soon};
 
 /// A worker with so many threads.
@@ -19,9 +20,9 @@ fn ask(server: &Running, target: &str) -> Connection {
     connection
 }
 
-/// An application whose requests meet: each waits until `PATH_INFO` of them are there, and says so.
+/// An application whose requests meet: each waits until `PATH_INFO` of them are there, and says so; or until a file is.
 const MEETING: &str = r#"
-import threading
+import os, threading, time
 
 ARRIVED = threading.Condition()
 COUNT = 0
@@ -39,6 +40,10 @@ def application(environ, start_response):
         return [b"released\n"]
     if path == "/count":
         return [b"%d" % COUNT]
+    if path.startswith("/until/"):
+        while not os.path.exists(path[7:]):
+            time.sleep(0.005)
+        return [b"free\n"]
     with ARRIVED:
         COUNT += 1
         ARRIVED.notify_all()
@@ -80,18 +85,22 @@ fn a_request_overtakes_those_that_wait_as_long_as_a_thread_is_free() {
 #[test]
 fn what_comes_while_all_threads_are_busy_waits_and_is_answered() {
     let server = meeting(2);
-    let stuck: Vec<Connection> = (0..2).map(|_| ask(&server, "/1000")).collect();
+    let mut stuck: Vec<Connection> = ["/until/first", "/until/second"]
+        .map(|target| ask(&server, target))
+        .into();
     let mut later: Vec<Connection> = (0..40).map(|_| ask(&server, "/hello")).collect();
-    // One of the two makes way: it gives up waiting with the release that came behind it.
-    let mut release = ask(&server, "/release");
-    let mut stuck = stuck.into_iter();
-    let mut given_up = stuck.next().unwrap();
-    assert_eq!(given_up.response().text(), "alone");
+    later[0].set_patience(Duration::from_millis(200));
+    assert!(!later[0].has_more(), "there was a third thread");
+    later[0].set_patience(PATIENCE);
+    // One of the two makes way.
+    server.write("first", "");
     for client in &mut later {
         assert_eq!(client.response().text(), "hello\n");
     }
-    assert_eq!(release.response().text(), "released\n");
-    stuck.for_each(|mut guest| assert_eq!(guest.response().status, 200));
+    server.write("second", "");
+    for guest in &mut stuck {
+        assert_eq!(guest.response().text(), "free\n");
+    }
 }
 
 #[test]
