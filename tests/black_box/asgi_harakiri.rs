@@ -272,7 +272,7 @@ fn place(server: &Running, parts: &[&str]) -> usize {
 fn a_web_server_in_front_hears_of_a_loop_that_is_blocked() {
     let server = Server::new()
         .app(APP)
-        .ini("socket = app.sock\nmodule = app\nharakiri = 1\nthreads = 3")
+        .ini("socket = app.sock\nmodule = app\nharakiri = 1\nthreads = 3\nharakiri-graceful-timeout = 1")
         .start();
     let mut connection = server.connect_unix("app.sock");
     connection.send(packet::request("GET", "/blocked_in_c", &[]));
