@@ -41,6 +41,8 @@ pub struct Asked {
     pub(super) batcher: Batcher,
     /// How many bytes are wanted, at most.
     pub(super) room: u64,
+    /// The client has not taken all of the last pieces: it may do so while the application makes the next.
+    pub(super) is_behind: bool,
 }
 
 impl Asked {
@@ -313,20 +315,18 @@ impl Dispatch {
         }
     }
 
-    /// The client has not taken all of the last pieces: it may do so while the application makes the next.
-    pub(super) fn expect_flush(&self) {
-        if let Self::Inline(inline) = self {
-            inline.flusher.expect(Instant::now() + PATIENCE);
-        }
-    }
-
     /// Asks for the next pieces of a body. `None`: they come later, and the batcher with them. `flush` is lent to the
     /// thread that sends what is held back while the application is at work.
     pub(super) fn pull(&mut self, mut asked: Asked, flush: &mut Handed<'_>) -> Option<(Batch, Batcher)> {
         match self {
             Self::Inline(inline) => {
                 let (batcher, flusher) = (&mut asked.batcher, &inline.flusher);
-                let pull = || batcher.pull(asked.room, flusher);
+                let pull = || {
+                    if asked.is_behind {
+                        flusher.expect(Instant::now() + PATIENCE);
+                    }
+                    batcher.pull(asked.room, flusher)
+                };
                 let batch = inline.handover.lend(flush, || within(asked.id, pull));
                 Some((batch, asked.batcher))
             }

@@ -110,11 +110,13 @@ impl Connection {
             return Step::More;
         }
         services.begin_pull(&record, &self.info.peer);
-        if !self.outbound.is_empty() {
-            services.dispatch.expect_flush();
-        }
         let (id, held) = (record.id, batcher.held());
-        let asked = Asked { id, batcher, room };
+        let asked = Asked {
+            id,
+            batcher,
+            room,
+            is_behind: !self.outbound.is_empty(),
+        };
         let pulled = services.pull(asked, &mut |now| self.flush_held(&held, &mut record, now));
         match pulled {
             Some((batch, batcher)) => self.go_on(record, batch, Some(batcher), services),
