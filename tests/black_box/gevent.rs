@@ -12,7 +12,7 @@ use crate::support::{Connection, HTTP, Running, Server, packet, process, soon, v
 
 const APP: &str = r#"
 import contextvars, os, socket, threading, time
-import gevent, gevent.event
+import gevent, gevent.event, uwsgi
 
 WHO = contextvars.ContextVar("who", default="nobody")
 GO = gevent.event.Event()
@@ -63,6 +63,10 @@ def application(environ, start_response):
     start_response("200 OK", plain)
     if path == "sleep":
         time.sleep(float(value))
+    if path == "deadline":
+        uwsgi.set_user_harakiri(1)
+        time.sleep(float(value))
+        uwsgi.set_user_harakiri(0)
     if path == "block":
         ended = time.perf_counter() + float(value)
         while time.perf_counter() < ended:
@@ -356,6 +360,20 @@ fn a_greenlet_that_takes_no_notice_or_never_waits_costs_its_worker() {
         soon("it is dead", || !process::is_alive(pid.parse().unwrap()));
         assert_ne!(server.get("/").text(), pid);
     }
+}
+
+#[test]
+fn a_deadline_of_the_applications_own_is_its_greenlets() {
+    let Some(server) = server(10, "") else { return };
+    let pid = server.get("/").text().to_owned();
+    let mut stuck = ask(&server, "/deadline/600");
+    let mut quick = ask(&server, "/deadline/0.2");
+    let mut other = ask(&server, "/sleep/3");
+    assert_eq!(quick.response().text(), pid);
+    assert_eq!(stuck.response().status, 504);
+    assert_eq!(other.response().text(), pid);
+    server.wait_for_log(&["\"GET /deadline/600\": its greenlet is killed"]);
+    assert_eq!(server.get("/").text(), pid, "{}", server.log());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyModule};
 use uwrs_api::{ExchangeId, WorkerFacts};
 
-use crate::{Settings, asgi, failure, raw};
+use crate::{Settings, asgi, failure, raw, wsgi};
 
 /// This worker's number; 0 in the mold.
 static WORKER: AtomicUsize = AtomicUsize::new(0);
@@ -175,11 +175,12 @@ fn signal_master(py: Python<'_>, name: &str) -> PyResult<Option<bool>> {
 }
 
 /// Has another worker take this one's place if so many seconds pass before this is called again; 0 takes that back. The client
-/// of the request gets 504. In a task of an ASGI request: has that cancelled, and another worker take over where it takes no notice.
+/// of the request gets 504. In a task of an ASGI request, or a
+/// greenlet: has that cancelled, and another worker take over where it takes no notice.
 #[pyfunction]
 fn set_user_harakiri(py: Python<'_>, seconds: u32) {
     if let Some(set_deadline) = SET_DEADLINE.get() {
-        let exchange = asgi::exchange_of_current_task(py);
+        let exchange = asgi::exchange_of_current_task(py).or_else(|| wsgi::exchange_of_current_greenlet(py));
         set_deadline(
             exchange,
             (seconds > 0).then(|| Duration::from_secs(seconds.into())),

@@ -20,7 +20,7 @@ mod stream;
 mod template;
 
 pub(crate) use body::lend;
-pub(crate) use greenlets::GeventGateway;
+pub(crate) use greenlets::{GeventGateway, exchange_of_current_greenlet};
 pub(crate) use response::{line, log_failure, nothing_mounted};
 
 use std::cell::RefCell;

@@ -40,6 +40,7 @@ pub(super) struct Crew {
 /// An exchange that a greenlet has begun with.
 #[derive(Clone)]
 struct InHand {
+    id: ExchangeId,
     member: Arc<Member>,
     outlet: Arc<Outlet>,
     request: Arc<Request>,
@@ -82,6 +83,17 @@ impl Crew {
     /// Keeps an exchange for a greenlet.
     pub(super) fn take_on(&self, exchange: Exchange) {
         lock(&self.pending).push_back(exchange);
+    }
+
+    /// The exchange that the calling greenlet has in hand.
+    pub(super) fn exchange_of_current(&self, py: Python<'_>) -> Option<ExchangeId> {
+        let current = self.hub.current(py).ok()?;
+        let in_hand = lock(&self.in_hand);
+        let its = in_hand.values().find(|in_hand| {
+            let greenlet = in_hand.member.greenlet.get();
+            greenlet.is_some_and(|greenlet| greenlet.is(&current))
+        });
+        its.map(|in_hand| in_hand.id)
     }
 
     /// Something has happened to the client of that exchange.
@@ -256,6 +268,7 @@ impl Crew {
         };
         let outlet = Arc::new(Outlet::new(conversation, &self.hub));
         let in_hand = InHand {
+            id,
             member: Arc::clone(member),
             outlet: Arc::clone(&outlet),
             request: Arc::clone(&request),

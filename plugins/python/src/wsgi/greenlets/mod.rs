@@ -15,7 +15,8 @@ mod outlet;
 
 pub(crate) use outlet::Outlet;
 
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::sync::{Arc, Weak};
 
 use pyo3::prelude::*;
 use uwrs_api::{Appetite, BodyMode, Driver, Exchange, ExchangeId, Gateway, Heard, Request};
@@ -26,6 +27,17 @@ use crate::{Greenlets, Settings, raw};
 use crew::Crew;
 use driver::GeventDriver;
 use hub::Hub;
+
+thread_local! {
+    /// The crew of this thread's hub.
+    static CREW: RefCell<Weak<Crew>> = const { RefCell::new(Weak::new()) };
+}
+
+/// The exchange that the greenlet which runs on this thread has in hand.
+pub(crate) fn exchange_of_current_greenlet(py: Python<'_>) -> Option<ExchangeId> {
+    let crew = CREW.with_borrow(Weak::upgrade)?;
+    crew.exchange_of_current(py)
+}
 
 /// What answers requests with WSGI applications that run on greenlets.
 pub(crate) struct GeventGateway {
@@ -45,8 +57,10 @@ impl GeventGateway {
         settings: &Settings,
     ) -> PyResult<Self> {
         let hub = Arc::new(Hub::new(py)?);
+        let crew = Arc::new(Crew::new(hub, wsgi, greenlets.most, settings));
+        CREW.set(Arc::downgrade(&crew));
         Ok(Self {
-            crew: Arc::new(Crew::new(hub, wsgi, greenlets.most, settings)),
+            crew,
             waits_for_hub: greenlets.wait_for_hub,
         })
     }
