@@ -23,6 +23,8 @@ class Job:
     workers: int = 1
     # Of each worker; bjoern and fastwsgi have one.
     threads: int = 1
+    # Of gevent, in each worker; 0: none.
+    greenlets: int = 0
     keep_alive: bool = True
     interface: str = "wsgi"
     # Of ASGI: uvloop or asyncio.
@@ -36,6 +38,7 @@ def uwrs(job):
     where = ["--socket", job.uwsgi_socket] if job.uwsgi_socket else ["--http", f"127.0.0.1:{job.port}"]
     return [UWRS, *where, "--module", f"{job.module}:{job.name}", "--processes", str(job.workers), "--home", VENV,
             "--disable-logging", *(["--threads", str(job.threads)] if job.threads > 1 else []),
+            *(["--gevent", str(job.greenlets), "--gevent-monkey-patch"] if job.greenlets else []),
             *(["--loop", job.loop] if job.interface == "asgi" else [])]
 
 
@@ -50,6 +53,7 @@ def uwsgi(job):
     where = ["--socket", job.uwsgi_socket] if job.uwsgi_socket else [kind, f"127.0.0.1:{job.port}"]
     return [VENV / "bin/uwsgi", "--master", "--die-on-term", "--need-app", "--single-interpreter", "--disable-logging",
             *where, "--module", job.module, "--callable", job.name, "--processes", str(job.workers), "--home", VENV,
+            *(["--gevent", str(job.greenlets), "--gevent-monkey-patch"] if job.greenlets else []),
             *(["--threads", str(job.threads)] if job.threads > 1 else [])]
 
 
@@ -72,6 +76,8 @@ def gunicorn(job):
     # Its asgi worker takes 1,000 connections if it is not told otherwise.
     kind = (["gthread", "--threads", str(job.threads)] if job.interface == "wsgi"
             else ["asgi", "--asgi-loop", job.loop, "--worker-connections", "10000"])
+    if job.greenlets:
+        kind = ["gevent", "--worker-connections", str(job.greenlets)]
     return [VENV / "bin/gunicorn", "--worker-class", *kind, "--keep-alive", "30", "--workers", str(job.workers),
             "--bind", f"127.0.0.1:{job.port}", "--log-level", "error", f"{job.module}:{job.name}"]
 

@@ -46,6 +46,31 @@ fn the_page_shows_its_environ() {
 }
 
 #[test]
+fn the_gevent_example_asks_three_at_once_while_clocks_tick() {
+    let Some(home) = venv::with("gevent") else { return };
+    let changes = [FREE_PORT, ("%d.venv", home.to_str().unwrap())];
+    let text = ini(&examples().join("gevent/uwsgi.ini"), &changes);
+    let server = Server::new()
+        .file("example.ini", text)
+        .args(["example.ini"])
+        .start();
+    let mut clocks: Vec<_> = (0..5).map(|_| server.connect()).collect();
+    for clock in &mut clocks {
+        clock.send("GET /clock HTTP/1.1\r\nHost: example.org\r\n\r\n");
+        assert_eq!(clock.head().unwrap().status, 200);
+    }
+    let page = server.get("/");
+    for part in ["one answered", "two answered", "three answered"] {
+        assert!(page.text().contains(part), "{}", page.text());
+    }
+    for clock in &mut clocks {
+        for _ in 0..2 {
+            assert_eq!(clock.chunk().unwrap().map(|tick| tick.len()), Some(9));
+        }
+    }
+}
+
+#[test]
 fn the_flask_example_is_served() {
     let Some(home) = venv::frameworks() else { return };
     let changes = [FREE_PORT, ("%d.venv", home.to_str().unwrap())];

@@ -43,11 +43,16 @@ fn django_over_http() -> Option<Running> {
     Some(django("http = 127.0.0.1:0\nprocesses = 2\n")?.start())
 }
 
-fn flask() -> Option<Running> {
+/// What puts a server on greenlets. `None`: there is no gevent.
+fn greenlets() -> Option<&'static str> {
+    venv::with("gevent").map(|_| "gevent = 20\ngevent-monkey-patch = true\n")
+}
+
+fn flask(lines: &str) -> Option<Running> {
     let home = venv::frameworks()?;
     let project = examples().join("flask");
     let ini = format!(
-        "chdir = {}\nhome = {}\nmodule = app:app\nhttp = 127.0.0.1:0\n",
+        "chdir = {}\nhome = {}\nmodule = app:app\nhttp = 127.0.0.1:0\n{lines}",
         project.display(),
         home.display()
     );
@@ -130,7 +135,30 @@ fn token(page: &str) -> &str {
 #[test]
 fn django_serves_a_page_and_keeps_what_is_posted() {
     let Some(server) = django_over_http() else { return };
-    let mut browser = Browser::new(&server);
+    sign(&server);
+}
+
+#[test]
+fn django_does_so_on_greenlets() {
+    let Some(lines) = greenlets() else { return };
+    let Some(server) = django(&format!("http = 127.0.0.1:0\nprocesses = 2\n{lines}")) else {
+        return;
+    };
+    let server = server.start();
+    sign(&server);
+    sign(&server);
+    let mut readers: Vec<Connection> = (0..30).map(|_| server.connect()).collect();
+    for reader in &mut readers {
+        reader.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    }
+    for reader in &mut readers {
+        assert_eq!(reader.response().text().matches("first!").count(), 2);
+    }
+}
+
+/// Signs the guestbook.
+fn sign(server: &Running) {
+    let mut browser = Browser::new(server);
     let page = browser.get("/");
     assert_eq!(page.status, 200, "{}", page.text());
     let answer = browser.submit("/", &page, &[("name", "Ada"), ("text", "first!")]);
@@ -240,8 +268,19 @@ fn django_forgets_its_connections_at_a_fork() {
 
 #[test]
 fn flask_serves_pages_forms_and_json() {
-    let Some(server) = flask() else { return };
-    let mut browser = Browser::new(&server);
+    let Some(server) = flask("") else { return };
+    use_flask(&server);
+}
+
+#[test]
+fn flask_does_so_on_greenlets() {
+    let Some(lines) = greenlets() else { return };
+    let Some(server) = flask(lines) else { return };
+    use_flask(&server);
+}
+
+fn use_flask(server: &Running) {
+    let mut browser = Browser::new(server);
     assert!(browser.get("/").text().contains("Hello"));
     let answer = browser.ask("POST", "/notes", &[("text", "remember")]);
     assert_eq!(answer.status, 302);
