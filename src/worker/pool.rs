@@ -13,6 +13,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
@@ -42,15 +43,23 @@ pub(super) fn serve(
 ) -> Departure {
     let count = siblings.len() + 1;
     let pool = Pool::new(worker, count);
+    // Nobody has the loop until all have entered the interpreter: an application may hold on to that, and others must be
+    // able to have the loop meanwhile.
+    let shift = pool.lock();
+    let (enter, entered) = mpsc::channel();
     let mut threads: Vec<JoinHandle<()>> = siblings
         .into_iter()
         .enumerate()
-        .filter_map(|(index, sibling)| spawn(&pool, index + 1, sibling))
+        .filter_map(|(index, sibling)| spawn(&pool, index + 1, sibling, enter.clone()))
         .collect();
+    drop(enter);
     threads.extend(spawn_minder(&pool, count));
     if count > 1 {
         gateway.enter_thread(0);
     }
+    gateway.rest();
+    for () in entered {}
+    drop(shift);
     pool.serve(0, gateway, Some(runtime));
     gateway.rest();
     let shift = pool.lock();
@@ -68,13 +77,21 @@ pub(super) fn serve(
     departure
 }
 
-fn spawn(pool: &Arc<Pool>, number: usize, gateway: Box<dyn Gateway>) -> Option<JoinHandle<()>> {
+/// `enter` is dropped when the thread has entered the interpreter.
+fn spawn(
+    pool: &Arc<Pool>,
+    number: usize,
+    gateway: Box<dyn Gateway>,
+    enter: Sender<()>,
+) -> Option<JoinHandle<()>> {
     let pool = Arc::clone(pool);
     let thread = thread::Builder::new()
         .name(format!("core {number}"))
         .stack_size(STACK_BYTES)
         .spawn(move || {
             gateway.enter_thread(number);
+            gateway.rest();
+            drop(enter);
             pool.serve(number, &*gateway, None);
             gateway.leave_thread();
         });
