@@ -1,7 +1,7 @@
 //! [`Stints`]: the threads that are in the application, for which exchange and since when. The scoreboard shows the one
 //! that has been there longest: a worker that is stuck can't tell about itself.
 //!
-//! A stint is a thread's stay for one call or one piece of a body. The time in which an exchange waits for its client is
+//! A stint is a thread's stay for one call or one batch of a body. The time in which an exchange waits for its client is
 //! nobody's stint. What is done about one that lasts too long is decided elsewhere.
 
 use std::collections::VecDeque;

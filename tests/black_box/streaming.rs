@@ -81,13 +81,25 @@ def stops(environ, start_response, rest):
 TOOLS.update(files=files, stubborn=stubborn, numbers=numbers, sizes=sizes, fails=fails, stops=stops)
 ";
 
-/// Every kind of worker: the loop's thread calls the application; several threads do; one that can leave the loop to a
-/// minder.
-const WORKERS: [&str; 3] = ["", "threads = 3\n", "processes = 2\n"];
+/// Every kind of worker: the loop's thread calls the application in its turn; several threads do; one that can leave the
+/// loop to a minder; one between two turns of asyncio's loop.
+const WORKERS: [&str; 4] = [
+    "",
+    "threads = 3\n",
+    "processes = 2\n",
+    "harakiri = 60\nmanage-script-name = true\nmount = /beside=beside:application\n",
+];
+
+const BESIDE: &str = "async def application(scope, receive, send): ...";
 
 fn serving(workers: &str) -> Running {
     let ini = format!("{HTTP}socket = %duwsgi.sock\n{workers}");
-    Server::new().app(&format!("{TOOLBOX}{BURSTS}")).ini(&ini).start()
+    let app = format!("{TOOLBOX}{BURSTS}");
+    Server::new()
+        .app(&app)
+        .file("beside.py", BESIDE)
+        .ini(&ini)
+        .start()
 }
 
 fn ask(server: &Running, target: &str) -> Connection {
