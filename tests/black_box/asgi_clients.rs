@@ -8,7 +8,7 @@ const APP: &str = r#"
 import asyncio
 import json
 
-LARGE = bytes(number % 251 for number in range(3_000_000))
+LARGE = bytes(number % 251 for number in range(1_000_000))
 MOST = [0, 0]
 
 

@@ -9,7 +9,7 @@ import httpx
 
 PORT = int(sys.argv[1])
 URL = "http://127.0.0.1:%d" % PORT
-LARGE = bytes(number % 251 for number in range(3_000_000))
+LARGE = bytes(number % 251 for number in range(1_000_000))
 
 
 def pieces():
