@@ -133,8 +133,7 @@ impl Mold {
             is_asked = true;
             warm_up::warm_up(gateway, wanted, &self.config.limits, port);
         });
-        // What a compiler leaves, where there are no .pyc files, would be every worker's to share.
-        sys::give_back_memory();
+        sys::settle_heap();
         if !is_asked && !wanted.is_empty() {
             log::warn!(
                 "warm-up: only applications that speak WSGI can be asked before there are workers: ignored"

@@ -147,14 +147,42 @@ impl Drop for Pages {
     }
 }
 
-/// Gives the kernel back what the allocator holds and nobody uses. Nothing happens where it is not glibc's.
-pub fn give_back_memory() {
+/// Makes the heap ready to be shared with children that are forked from now on: whole pages that nobody uses go back to the
+/// kernel, and smaller holes are closed for good. What a child allocates lies side by side then on pages that are new anyway,
+/// and not in holes here and there, each of which would make a page that is shared its own.
+///
+/// Nothing happens where the allocator is not glibc's.
+pub fn settle_heap() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: takes the allocator's own locks, and nothing that is in use.
+    // SAFETY: takes nothing that is in use; what is allocated here is not touched, and is nobody's from then on.
     unsafe {
         libc::malloc_trim(0);
+        // There is next to nothing between the last hole and the heap's end now: what lies behind it is no hole.
+        let end = libc::sbrk(0) as usize;
+        let mut size = LARGEST_HOLE;
+        for _ in 0..MOST_HOLES {
+            let hole = std::hint::black_box(libc::malloc(size));
+            if !hole.is_null() && (hole as usize) < end {
+                continue;
+            }
+            libc::free(hole);
+            if size <= SMALLEST_HOLE {
+                break;
+            }
+            size = if size > 1024 { size / 2 } else { size - 16 };
+        }
     }
 }
+
+/// Bytes that are looked for at once: less than what glibc maps by itself. Larger holes are closed in pieces.
+#[cfg(target_env = "gnu")]
+const LARGEST_HOLE: usize = 64 * 1024;
+/// What the least that can be allocated holds.
+#[cfg(target_env = "gnu")]
+const SMALLEST_HOLE: usize = 24;
+/// A bound: an allocator that has more of them is left as it is.
+#[cfg(target_env = "gnu")]
+const MOST_HOLES: usize = 100_000;
 
 #[cfg(test)]
 mod tests {

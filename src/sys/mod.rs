@@ -23,7 +23,7 @@ pub use descriptors::{
 pub use files::set_umask;
 pub use identity::{Account, Identity, change_owner, effective_user, find_group, find_user};
 pub use loan::{Handed, Handover, call_lent, lend};
-pub use memory::{Pages, SharedMemory, give_back_memory};
+pub use memory::{Pages, SharedMemory, settle_heap};
 pub use poll::{EpollEvents, epoll_exclusive, epoll_remove, epoll_wait, wait_readable, wait_writable};
 pub use process::{
     Ending, Fork, Pid, ProcessMemory, ThreadState, allowed_processors, become_session_leader, exit_now, fork,

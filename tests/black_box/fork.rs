@@ -251,3 +251,15 @@ fn an_asgi_application_is_not_asked_before_there_are_workers() {
         .start();
     server.wait_for_log(&["warn", "warm-up: only applications that speak WSGI"]);
 }
+
+#[cfg(target_env = "gnu")]
+#[test]
+fn what_a_worker_allocates_does_not_lie_in_holes_of_the_heap_that_workers_share() {
+    let server = loaded_with(
+        "import ctypes\nLIBC = ctypes.CDLL(None)\nLIBC.malloc.restype = ctypes.c_void_p\n\
+         LIBC.free.argtypes = [ctypes.c_void_p]\nPIECES = [LIBC.malloc(200) for _ in range(2000)]\n\
+         HOLES = set(PIECES[::2])\nfor hole in HOLES: LIBC.free(hole)",
+        "",
+    );
+    assert_all(&server, "sum(LIBC.malloc(200) in HOLES for _ in range(500))", "0");
+}
