@@ -92,10 +92,22 @@ def hypercorn(job):
             "--workers", str(job.workers), f"{job.module}:{job.name}"]
 
 
+def uwrs_warm(job):
+    """Warmed up before its workers were forked."""
+    return [*uwrs(job), "--warm-up", "/"]
+
+
+def forking(job):
+    return [VENV / "bin/python", HERE / "forking.py", job.module, job.name, str(job.port), str(job.workers)]
+
+
 WSGI = (uwrs, floor, uwsgi, bjoern, fastwsgi, granian, gunicorn)
 ASGI = (uwrs, uvicorn, granian, hypercorn, gunicorn)
+# For what only memory is asked of.
+MEMORY = (uwrs_warm, forking)
 ASYNCIO = "_asyncio"
 WSGI_NAMES = tuple(server.__name__ for server in WSGI)
+MEMORY_NAMES = tuple(server.__name__ for server in (*WSGI, *MEMORY) if server is not floor)
 # Each on uvloop and, by another name, on asyncio's own loop.
 ASGI_NAMES = tuple(server.__name__ + loop for server in ASGI for loop in ("", ASYNCIO))
 
@@ -104,7 +116,7 @@ def on_asyncio(server):
     return lambda job: server(replace(job, loop="asyncio"))
 
 
-SERVERS = {server.__name__: server for server in (*WSGI, *ASGI)}
+SERVERS = {server.__name__: server for server in (*WSGI, *ASGI, *MEMORY)}
 SERVERS |= {server.__name__ + ASYNCIO: on_asyncio(server) for server in ASGI}
 
 
