@@ -11,7 +11,7 @@ use crate::support::load::Load;
 use crate::support::{Connection, HTTP, Running, Server, packet, process, soon, venv};
 
 const APP: &str = r#"
-import contextvars, os, socket, threading, time
+import contextvars, gc, os, socket, threading, time
 import gevent, gevent.event, uwsgi
 
 WHO = contextvars.ContextVar("who", default="nobody")
@@ -97,8 +97,10 @@ def application(environ, start_response):
     if path == "who":
         before = WHO.get()
         WHO.set(value)
-        gevent.sleep(0.05)
+        gevent.sleep(0.01)
         return [("%s %s" % (before, WHO.get())).encode()]
+    if path == "contexts":
+        return [b"%d" % sum(type(thing) is contextvars.Context for thing in gc.get_objects())]
     if path == "echo":
         first, second = socket.socketpair()
         got = []
@@ -230,6 +232,17 @@ fn every_request_has_a_context_of_its_own() {
             assert_eq!(client.response().text(), format!("nobody {number}"));
         }
     }
+}
+
+#[test]
+fn what_a_request_was_given_goes_with_it() {
+    let Some(server) = server(10, "") else { return };
+    let mut client = server.connect();
+    for _ in 0..300 {
+        assert_eq!(client.get("/who/a").status, 200);
+    }
+    let contexts: usize = client.get("/contexts").text().parse().unwrap();
+    assert!(contexts < 50, "{contexts}");
 }
 
 #[test]

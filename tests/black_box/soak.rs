@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use crate::support::{Connection, HTTP, Running, Server, TOOLBOX, packet, soon};
+use crate::support::{Connection, HTTP, Running, Server, TOOLBOX, packet, soon, venv};
 
 /// Memory may be this much more after all of them, KiB.
 const LEEWAY: u64 = 1024;
@@ -124,11 +124,10 @@ pub(crate) fn measure(pid: i32) -> (u64, usize) {
     (resident, descriptors)
 }
 
-fn soak(threads: usize) {
+fn soak(lines: &str) {
     let count: usize = std::env::var("UWRS_SOAK").map_or(500, |count| count.parse().unwrap());
-    let ini = format!(
-        "{HTTP}socket = %duwsgi.sock\nthreads = {threads}\npost-buffering = 20000\ndisable-logging = true\n"
-    );
+    let ini =
+        format!("{HTTP}socket = %duwsgi.sock\n{lines}\npost-buffering = 20000\ndisable-logging = true\n");
     let server = Server::new()
         .app(&format!("{TOOLBOX}\n{LINES}"))
         .ini(&ini)
@@ -158,10 +157,19 @@ fn soak(threads: usize) {
 
 #[test]
 fn memory_is_flat_over_requests_of_every_kind() {
-    soak(1);
+    soak("");
 }
 
 #[test]
 fn memory_is_flat_over_requests_of_every_kind_with_threads() {
-    soak(3);
+    soak("threads = 3");
+}
+
+#[test]
+fn memory_is_flat_over_requests_of_every_kind_on_greenlets() {
+    let Some(home) = venv::with("gevent") else { return };
+    soak(&format!(
+        "home = {}\ngevent = 20\ngevent-monkey-patch = true",
+        home.display()
+    ));
 }

@@ -103,27 +103,28 @@ pub(crate) fn in_new_context<R>(py: Python<'_>, work: impl FnOnce() -> R) -> PyR
     if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
         return Err(PyErr::fetch(py));
     }
-    let entered = Entered(context);
+    let entered = Entered(Some(context));
     let result = work();
     entered.leave()?;
     Ok(result)
 }
 
 /// A context that was entered on this thread, by the greenlet that leaves it.
-struct Entered<'py>(Bound<'py, PyAny>);
+struct Entered<'py>(Option<Bound<'py, PyAny>>);
 
 impl Entered<'_> {
-    fn leave(self) -> PyResult<()> {
-        let left = self.exit();
-        std::mem::forget(self);
-        left
+    fn leave(mut self) -> PyResult<()> {
+        self.exit()
     }
 
-    fn exit(&self) -> PyResult<()> {
+    fn exit(&mut self) -> PyResult<()> {
+        let Some(context) = self.0.take() else {
+            return Ok(());
+        };
         // SAFETY: a live context, which this greenlet has entered; another than the present one is refused.
-        match unsafe { ffi::PyContext_Exit(self.0.as_ptr()) } {
+        match unsafe { ffi::PyContext_Exit(context.as_ptr()) } {
             0 => Ok(()),
-            _ => Err(PyErr::fetch(self.0.py())),
+            _ => Err(PyErr::fetch(context.py())),
         }
     }
 }
