@@ -105,6 +105,25 @@ fn fastapi_is_at_home_on_uvloop() {
     fastapi_is_at_home("uvloop");
 }
 
+/// Starlette raises an exception of its own in the place of the server's.
+#[test]
+fn a_client_that_leaves_a_stream_is_nobodys_mistake() {
+    let Some(server) = example("fastapi", "auto") else {
+        return;
+    };
+    for _ in 0..3 {
+        let mut connection = server.connect();
+        connection.send("GET /stream?lines=1000000&pause=0.01 HTTP/1.1\r\nHost: a\r\n\r\n");
+        connection.head().unwrap();
+        assert_eq!(connection.chunk().unwrap(), Some(b"line 1\n".to_vec()));
+        connection.reset();
+    }
+    soon("the server has noticed", || server.count_log("GET /stream") == 3);
+    // What the applications raise comes a moment later, and before this.
+    assert_eq!(server.get("/stream?lines=5&pause=0.05").status, 200);
+    assert!(!server.log().contains("Traceback"), "{}", server.log());
+}
+
 #[test]
 fn starlette_is_served() {
     let Some(server) = example("starlette", "auto") else {
