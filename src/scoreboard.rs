@@ -344,6 +344,11 @@ impl Slot {
         self.words().add(word::EXCEPTIONS, 1);
     }
 
+    /// Requests under way.
+    pub fn active(&self) -> u64 {
+        self.words().get(word::ACTIVE)
+    }
+
     /// Requests finished.
     pub fn requests(&self) -> u64 {
         self.words().get(word::REQUESTS)

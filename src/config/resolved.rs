@@ -436,6 +436,10 @@ pub struct Limits {
     pub harakiri: Harakiri,
     /// `slow-callback`: how long the loop of an ASGI application may be blocked before the log tells; `None`: it does not.
     pub slow_callback: Option<Duration>,
+    /// `limit-concurrency`: requests that a worker has in hand before more are answered with 503; `None`: no limit.
+    pub concurrency: Option<usize>,
+    /// `backpressure`: requests that an ASGI worker has in hand before it accepts no connections; `None`: no limit.
+    pub backpressure: Option<usize>,
     /// `max-connections`: of a worker; `None`: as many as it has descriptors for.
     pub max_connections: Option<usize>,
 }
@@ -475,6 +479,8 @@ impl Default for Limits {
             keep_alive: Duration::from_secs(65),
             harakiri: Harakiri::default(),
             slow_callback: Some(Duration::from_secs(1)),
+            concurrency: None,
+            backpressure: None,
             max_connections: None,
         }
     }

@@ -412,7 +412,8 @@ impl Connection {
             Phase::Reading
                 if (self.is_between() || services.dispatch.is_minded())
                     && self.has_input()
-                    && services.dispatch.is_full() =>
+                    && services.dispatch.is_full()
+                    && (services.dispatch.is_minded() || self.is_held || !services.is_overloaded()) =>
             {
                 Step::Held
             }

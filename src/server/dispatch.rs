@@ -206,6 +206,15 @@ impl Dispatch {
         }
     }
 
+    /// Requests that wait for a thread.
+    pub(super) fn waiting(&self) -> usize {
+        match self {
+            Self::Inline(_) => 0,
+            Self::Queued(queue) => queue.requests,
+            Self::Deferred(deferred) => deferred.work.len(),
+        }
+    }
+
     /// Is there no room for another request?
     pub(super) fn is_full(&self) -> bool {
         match self {

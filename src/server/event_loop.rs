@@ -58,6 +58,8 @@ enum Admission {
     Open,
     /// All threads are busy, and have been for a while.
     Burdened,
+    /// There are as many requests in hand as it is to have before others take what comes.
+    Sated,
     /// Asked to stop until asked to go on.
     Paused,
     /// There are as many connections as there may be, and all are busy.
@@ -271,6 +273,7 @@ impl EventLoop {
         self.tell_overdue();
         self.sweep();
         self.give_up_overdue();
+        self.accept_again();
         self.services.access_log.flush_if_due(self.services.clock.now());
         foreign
     }
@@ -279,6 +282,7 @@ impl EventLoop {
     pub fn deliver_now(&mut self, id: ExchangeId) -> Delivered {
         self.services.clock.update();
         self.deliver_mail();
+        self.accept_again();
         if !self.ready.is_empty() {
             self.rouse();
         }
@@ -410,6 +414,7 @@ impl EventLoop {
     pub fn pause(&mut self) {
         if self.admission != Admission::Closed {
             self.stop_listening();
+            self.services.slot.set_burdened(false);
             self.admission = Admission::Paused;
         }
     }
@@ -548,7 +553,10 @@ impl EventLoop {
             }
             Verdict::Wait => {}
             Verdict::Again => self.ready.push_back(slot),
-            Verdict::Held => self.held.push_back(Held::Connection(slot)),
+            Verdict::Held => {
+                self.held.push_back(Held::Connection(slot));
+                self.services.held = self.held.len();
+            }
             Verdict::Close => {
                 // Closing the descriptor takes it out of epoll as well.
                 if let Some(entry) = self.connections.try_remove(slot) {
@@ -638,7 +646,9 @@ impl EventLoop {
     /// Lets those that were held go on, as long as there is room for their requests.
     fn release_held(&mut self) {
         while !self.held.is_empty() && !self.services.dispatch.is_full() {
-            match self.held.pop_front() {
+            let held = self.held.pop_front();
+            self.services.held = self.held.len();
+            match held {
                 Some(Held::Connection(slot)) => {
                     if let Some(entry) = self.connections.get_mut(slot) {
                         entry.connection.let_go_on(self.services.clock.now());
@@ -679,6 +689,7 @@ impl EventLoop {
         if now < self.schedule.next() {
             return;
         }
+        self.services.tell_shed();
         let (limits, open) = (&self.services.limits, self.connections.len());
         self.capacity.forget(open);
         let keep_alive = self.capacity.keep_alive(limits.keep_alive, open);

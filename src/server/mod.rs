@@ -16,6 +16,7 @@ mod idle;
 mod listener;
 mod mailbox;
 mod occurrence;
+mod overload;
 mod schedule;
 mod services;
 mod stints;

@@ -19,6 +19,7 @@ use super::dispatch::{Asked, Dispatch, Work};
 use super::exchange::Record;
 use super::ferry;
 use super::mailbox::Mailbox;
+use super::overload::Shed;
 use super::stints::{self, Stint, Stints};
 use super::strays::Strays;
 
@@ -46,6 +47,9 @@ pub struct Services {
     pub(crate) slot: Slot,
     pub(super) stints: Stints,
     pub(super) strays: Strays,
+    /// Connections, and listeners, that wait with a request for a thread.
+    pub(super) held: usize,
+    pub(super) shed: Shed,
     pub(super) deadlines: Arc<Deadlines>,
     /// Filled by every read, and by what comes with the ferry; emptied before the next.
     pub(crate) scratch: Pages,
@@ -80,6 +84,8 @@ impl Services {
             slot,
             stints: Stints::default(),
             strays: Strays::default(),
+            held: 0,
+            shed: Shed::default(),
             deadlines: Arc::default(),
             scratch: Pages::new(READ_BYTES)?,
             spare: Outbound::default(),

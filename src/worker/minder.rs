@@ -70,7 +70,8 @@ impl Shift {
     fn prepare_to_mind(&mut self) -> Option<Duration> {
         let event_loop = &mut self.worker.event_loop;
         event_loop.burden();
-        event_loop.send_across().then_some(LOOK_FOR_IDLE)
+        let look = event_loop.send_across().then_some(LOOK_FOR_IDLE);
+        look.or(event_loop.next_burden())
     }
 
     /// What is to be done before the minder waits for events, and how long it may wait.

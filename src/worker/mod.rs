@@ -50,8 +50,11 @@ pub fn run(seat: Seat, gateway: Box<dyn Gateway>, runtime: &dyn Runtime) -> Depa
     let siblings = siblings(&*gateway, seat.config.application.threads);
     // A client that may have to be told before its application returns, or that could go to another worker meanwhile,
     // needs a loop that can be taken from the application's thread.
-    let is_minded =
-        seat.ferry.is_some() || seat.config.limits.harakiri.limit.is_some() || runtime.may_set_deadlines();
+    let limits = &seat.config.limits;
+    let is_minded = seat.ferry.is_some()
+        || limits.harakiri.limit.is_some()
+        || limits.concurrency.is_some()
+        || runtime.may_set_deadlines();
     let served = if siblings.is_empty() && !is_minded {
         serve_alone(seat, gateway, runtime)
     } else {

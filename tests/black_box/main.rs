@@ -39,6 +39,7 @@ mod http;
 mod limits;
 mod logs;
 mod nginx;
+mod overload;
 mod pep3333;
 mod privileges;
 mod reload;

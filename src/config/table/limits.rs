@@ -123,6 +123,22 @@ pub(super) const OPTIONS: &[Definition] = &[
     )
     .default("1"),
     option(
+        "limit-concurrency",
+        1,
+        1 << 30,
+        "N",
+        "how many requests, WebSockets among them, a worker has in hand before more are answered with 503 and Retry-After; \
+         those that wait for a thread count, idle connections do not. No limit if nothing is said",
+    ),
+    option(
+        "backpressure",
+        1,
+        1 << 30,
+        "N",
+        "how many requests, WebSockets among them, an ASGI worker has in hand before it accepts no more connections: other \
+         workers take them, or they wait in the backlog. No limit if nothing is said",
+    ),
+    option(
         "max-connections",
         1,
         1 << 30,

@@ -1,6 +1,8 @@
 //! Answering: from a gateway's reply to the bytes of an answer, as quickly as the client takes them.
 
-use uwrs_api::{BodyLength, Bytes, FilePart, Pull, Reply, ReplyBody, ResponseHead};
+use std::sync::Arc;
+
+use uwrs_api::{BodyLength, Bytes, FilePart, Pull, Reply, ReplyBody, Request, ResponseHead};
 
 use super::{Connection, Farewell, Phase, Source, Step};
 use crate::server::batch::{Batch, Batcher};
@@ -35,6 +37,18 @@ impl Connection {
             return;
         };
         self.begin_body(record, body, services);
+    }
+
+    /// There are too many requests: this one is not for the application.
+    pub(super) fn send_away(&mut self, request: Arc<Request>, services: &mut Services) {
+        let id = services.next_exchange(self.slot);
+        let record = Record::new(id, request, services.now());
+        services.slot.begin();
+        services.note_shed();
+        self.phase = Phase::Handling { record };
+        let (mut head, body) = error_page(503, b"Service Unavailable\n");
+        head.push(b"Retry-After", b"1");
+        self.answer(Reply::Response { head, body }, services);
     }
 
     /// Sends the head of an answer, if one is due.

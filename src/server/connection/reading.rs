@@ -134,6 +134,9 @@ impl Connection {
 
     /// A head is complete.
     pub(super) fn begin(&mut self, request: Arc<Request>, services: &mut Services) {
+        if services.is_overloaded() {
+            return self.send_away(request, services);
+        }
         let mode = services.dispatch.body_mode(&request);
         match request.framing {
             BodyFraming::None | BodyFraming::Length(0) => self.handle(request, Body::Empty, mode, services),

@@ -28,6 +28,10 @@ impl EventLoop {
         if !self.services.dispatch.is_full() {
             return self.accept(index, 0);
         }
+        // Those that are too many are to hear so.
+        if self.services.limits.concurrency.is_some() && self.services.slot.idle_others() == 0 {
+            return self.accept(index, ACCEPTS_A_TURN);
+        }
         // Other workers may have room. If not, it has its turn.
         if let Some(listener) = self.listeners.get_mut(index)
             && !std::mem::replace(&mut listener.is_held, true)
@@ -48,6 +52,9 @@ impl EventLoop {
         for count in 0..most {
             if count >= least && self.services.dispatch.is_full() {
                 return;
+            }
+            if self.services.is_sated() && self.admission == Admission::Open {
+                return self.sated();
             }
             let displaced = match self.capacity.has_room(self.connections.len()) {
                 true => None,
@@ -194,6 +201,22 @@ impl EventLoop {
         }
         self.stop_listening();
         self.admission = Admission::Full;
+    }
+
+    /// It has enough to do: others take what comes, or it waits in the backlog.
+    fn sated(&mut self) {
+        self.stop_listening();
+        self.admission = Admission::Sated;
+        self.services.slot.set_burdened(true);
+        log::debug!("no connections are accepted until there is less to do (backpressure)");
+    }
+
+    /// It accepts again, once it has less to do.
+    pub(super) fn accept_again(&mut self) {
+        if self.admission == Admission::Sated && self.services.has_appetite() {
+            self.services.slot.set_burdened(false);
+            self.start_listening();
+        }
     }
 
     /// Out of descriptors: epoll would report the listener again and again, so it is not watched for a while.

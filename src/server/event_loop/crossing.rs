@@ -5,6 +5,7 @@
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use uwrs_api::{Appetite, ConnectionInfo, Reply};
 
@@ -16,6 +17,8 @@ use crate::server::listener::{Speak, path_of};
 use crate::server::stream::Stream;
 use crate::sys;
 
+/// Where requests are sent away, others may have become idle, or busy, after this time.
+const LOOK_AT_OTHERS: Duration = Duration::from_millis(50);
 /// Connections taken off the ferry at once: others are to have their share.
 const TAKEN_AT_ONCE: usize = 4;
 /// Connections sent off at once for every worker that is idle.
@@ -49,6 +52,9 @@ impl EventLoop {
 
     /// All threads have been busy for a while: until [`EventLoop::unburden`], others are to take what comes.
     pub fn burden(&mut self) {
+        if self.sends_away() {
+            return self.listen_on();
+        }
         if self.admission != Admission::Open {
             return;
         }
@@ -63,6 +69,28 @@ impl EventLoop {
             }
             self.pass_on();
         }
+    }
+
+    /// What is too much is to hear so, where no other worker is idle, and not to wait in the backlog.
+    fn sends_away(&self) -> bool {
+        let services = &self.services;
+        services.limits.concurrency.is_some()
+            && !services.dispatch.is_minded()
+            && services.slot.idle_others() == 0
+    }
+
+    fn listen_on(&mut self) {
+        if self.admission == Admission::Burdened {
+            self.start_listening();
+        }
+        if self.admission == Admission::Open {
+            self.services.slot.set_burdened(true);
+        }
+    }
+
+    /// While all threads are busy: how long until it is to be looked at again whether others are idle.
+    pub fn next_burden(&self) -> Option<Duration> {
+        self.services.limits.concurrency.map(|_| LOOK_AT_OTHERS)
     }
 
     /// A thread is idle, or so quick that it might as well be.
@@ -141,6 +169,7 @@ impl EventLoop {
             }
             self.held.push_back(held);
         }
+        self.services.held = self.held.len();
         wait_on
     }
 
