@@ -144,17 +144,14 @@ impl Strands {
     }
 
     /// Waits for their ends. The calling thread has let go of the interpreter.
-    pub(super) fn join(mut self, slot: &Slot) {
-        let (mut boards, mut threads) = (Vec::new(), Vec::new());
-        for strand in self.strands.drain(..) {
-            boards.push(strand.board);
-            threads.push(strand.thread);
-        }
-        for thread in threads {
-            if thread.join().is_err() {
+    pub(super) fn join(self, slot: &Slot) {
+        let ended = self.strands.into_iter().map(|strand| {
+            if strand.thread.join().is_err() {
                 log::error!("a thread with a loop of its own panicked");
             }
-        }
+            strand.board
+        });
+        let mut boards: Vec<_> = ended.collect();
         scoreboard::Strand::gather(boards.iter_mut(), slot);
     }
 }
