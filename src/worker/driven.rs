@@ -1,7 +1,7 @@
 //! A worker whose thread belongs to another loop (asyncio's), which turns the server's when that has something to do.
 //!
-//! With `harakiri` on, or where applications set such deadlines themselves, they are called between two turns, without the server's loop in hand: the
-//! [`watchman`](super::watchman) has it while one of them blocks the thread.
+//! With `harakiri` on, or where applications set such deadlines themselves, they are called between two turns, without the
+//! server's loop in hand: the [`watchman`](super::watchman) has it while one of them blocks the thread.
 
 use std::cell::Cell;
 use std::io;
@@ -14,13 +14,12 @@ use std::time::{Duration, Instant};
 
 use uwrs_api::{Delivered, Driver, ExchangeId, Gateway, Turned, Turns};
 
-use crate::logging::AccessLog;
 use crate::scoreboard::Slot;
 use crate::server::{EventLoop, Flusher, Mailbox, call_in_person, take_charge};
 
 use super::strands::Strands;
 use super::watchman::Watchman;
-use super::{Departure, Seat, Worker, start_beside};
+use super::{Departure, Seat, Worker};
 
 /// A turn that was asked for amidst a turn (an application that runs its loop inside a callback of it) is due again after
 /// this time.
@@ -28,9 +27,6 @@ const NESTED: Duration = Duration::from_millis(10);
 
 /// When there has been no room for another request for so long, others are to take what comes.
 const FULL: Duration = Duration::from_millis(1);
-
-/// While connections wait that could go to another worker, were one idle: how long until that is looked at again.
-const LOOK_FOR_IDLE: Duration = Duration::from_millis(5);
 
 /// With `harakiri` on, the loop is turned at least this often: one that is not stands still.
 const BEAT: Duration = Duration::from_secs(1);
@@ -47,11 +43,15 @@ pub(super) fn serve(
 ) -> io::Result<Finished> {
     let limits = seat.config.limits.clone();
     let (worker, gateway) = match is_minded {
-        false => (start_beside(strands, seat, gateway)?, None),
+        false => {
+            let make = |limits, log, slot| EventLoop::new(gateway, limits, log, slot);
+            (Worker::start(seat, strands, make)?, None)
+        }
         true => {
             let gateway: Rc<dyn Gateway> = Rc::from(gateway);
             take_charge(Rc::clone(&gateway));
-            (start_deferring(strands, seat, &*gateway)?, Some(gateway))
+            let make = |limits, log, slot| EventLoop::deferring(&*gateway, limits, log, slot);
+            (Worker::start(seat, strands, make)?, Some(gateway))
         }
     };
     let helm = Arc::new(Helm::new(worker, gateway.is_some()));
@@ -95,12 +95,6 @@ impl Finished {
             None => self.driven.helm.lock().event_loop.leave_thread(),
         }
     }
-}
-
-fn start_deferring(strands: Strands, seat: Seat, gateway: &dyn Gateway) -> io::Result<Worker> {
-    let (limits, log) = (seat.config.limits.clone(), AccessLog::new(&seat.config.logging));
-    let event_loop = EventLoop::deferring(gateway, limits, log, seat.slot.clone())?;
-    Worker::start(seat, event_loop, strands)
 }
 
 /// The worker, and what another thread needs to see whether its loop turns.
@@ -213,8 +207,7 @@ impl Driven {
         if !left.is_zero() {
             return Some(left);
         }
-        event_loop.burden();
-        event_loop.send_across().then_some(LOOK_FOR_IDLE)
+        worker.give_away()
     }
 
     /// This thread is about to wait for others.

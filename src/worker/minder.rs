@@ -14,9 +14,6 @@ use crate::sys::{self, EpollEvents};
 use super::pool::{EVENTS, Ending, Pool, Shift};
 use super::roster::DOZE;
 
-/// While connections wait that could go to another worker, were one idle: how long until that is looked at again.
-const LOOK_FOR_IDLE: Duration = Duration::from_millis(5);
-
 /// What the minder does from beginning to end.
 pub(super) fn serve(pool: &Pool, number: usize) {
     pool.arrive(number, thread::current());
@@ -68,10 +65,8 @@ impl Pool {
 impl Shift {
     /// What is to be done when the minder has the loop. How long until it is to be done again.
     fn prepare_to_mind(&mut self) -> Option<Duration> {
-        let event_loop = &mut self.worker.event_loop;
-        event_loop.burden();
-        let look = event_loop.send_across().then_some(LOOK_FOR_IDLE);
-        look.or(event_loop.next_burden())
+        let look = self.worker.give_away();
+        look.or(self.worker.event_loop.next_burden())
     }
 
     /// What is to be done before the minder waits for events, and how long it may wait.

@@ -23,9 +23,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use uwrs_api::{Driver, Gateway, Runtime};
 
+use crate::config::Limits;
 use crate::logging::{self, AccessLog};
 use crate::protocol;
-use crate::scoreboard::WorkerState;
+use crate::scoreboard::{Slot, WorkerState};
 use crate::server::{EventLoop, ForeignToken, Landing, Listener};
 use crate::sys;
 
@@ -37,6 +38,9 @@ use strands::Strands;
 /// As the main thread has it by default; a new thread's would be a quarter, and C extensions recurse.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
 
+/// While connections wait that could go to another worker, were one idle: how long until that is looked at again.
+const LOOK_FOR_IDLE: Duration = Duration::from_millis(5);
+
 /// How often a worker looks whether everything is done, while it leaves.
 const DRAIN_LOOK: Duration = Duration::from_millis(250);
 
@@ -47,14 +51,16 @@ pub fn run(seat: Seat, gateway: Box<dyn Gateway>, runtime: &dyn Runtime) -> Depa
     if let Some(driver) = gateway.driver() {
         return serve_driven(seat, gateway, driver, runtime).unwrap_or_else(broken);
     }
-    let siblings = siblings(&*gateway, seat.config.application.threads);
+    let threads = seat.config.application.threads;
+    let siblings = siblings(&*gateway, threads);
+    let have = siblings.len() + 1;
+    if have < threads {
+        log::warn!("threads: {threads} were asked for, the application can have {have}");
+    }
     // A client that may have to be told before its application returns, or that could go to another worker meanwhile,
     // needs a loop that can be taken from the application's thread.
-    let limits = &seat.config.limits;
-    let is_minded = seat.ferry.is_some()
-        || limits.harakiri.limit.is_some()
-        || limits.concurrency.is_some()
-        || runtime.may_set_deadlines();
+    let is_minded =
+        seat.ferry.is_some() || seat.config.limits.concurrency.is_some() || has_deadlines(&seat, runtime);
     let served = if siblings.is_empty() && !is_minded {
         serve_alone(seat, gateway, runtime)
     } else {
@@ -70,12 +76,12 @@ fn broken(error: io::Error) -> Departure {
 
 /// Gateways for the threads beside this one.
 fn siblings(gateway: &dyn Gateway, threads: usize) -> Vec<Box<dyn Gateway>> {
-    let siblings: Vec<_> = (1..threads).map_while(|_| gateway.sibling()).collect();
-    let have = siblings.len() + 1;
-    if have < threads {
-        log::warn!("threads: {threads} were asked for, the application can have {have}");
-    }
-    siblings
+    (1..threads).map_while(|_| gateway.sibling()).collect()
+}
+
+/// May a client have to be told that its request takes too long, while an application blocks the thread that would?
+fn has_deadlines(seat: &Seat, runtime: &dyn Runtime) -> bool {
+    seat.config.limits.harakiri.limit.is_some() || runtime.may_set_deadlines()
 }
 
 /// A loop of another kind turns the server's, and more of them do on other threads where there may be more than one.
@@ -85,10 +91,9 @@ fn serve_driven(
     driver: Box<dyn Driver>,
     runtime: &dyn Runtime,
 ) -> io::Result<Departure> {
-    let threads = 1..seat.config.application.threads;
-    let siblings: Vec<_> = threads.map_while(|_| gateway.sibling()).collect();
+    let siblings = siblings(&*gateway, seat.config.application.threads);
     gateway.rest();
-    let is_minded = seat.config.limits.harakiri.limit.is_some() || runtime.may_set_deadlines();
+    let is_minded = has_deadlines(&seat, runtime);
     let strands = Strands::start(&seat, siblings, is_minded)?;
     let finished = driven::serve(seat, gateway, strands, driver, is_minded, &|| {
         runtime.source_files()
@@ -98,36 +103,10 @@ fn serve_driven(
 
 /// The calling thread turns the loop and runs applications in its turns.
 fn serve_alone(seat: Seat, gateway: Box<dyn Gateway>, runtime: &dyn Runtime) -> io::Result<Departure> {
-    start_alone(seat, gateway)?.serve(runtime)
-}
-
-fn start_alone(seat: Seat, gateway: Box<dyn Gateway>) -> io::Result<Worker> {
-    start_beside(Strands::default(), seat, gateway)
-}
-
-fn start_beside(strands: Strands, seat: Seat, gateway: Box<dyn Gateway>) -> io::Result<Worker> {
-    let (limits, log) = (seat.config.limits.clone(), AccessLog::new(&seat.config.logging));
-    let event_loop = EventLoop::new(gateway, limits, log, seat.slot.clone())?;
-    Worker::start(seat, event_loop, strands)
-}
-
-fn host_name() -> String {
-    nix::unistd::gethostname()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default()
-}
-
-/// Has `event_loop` accept connections from `listeners`.
-fn listen_to(event_loop: &mut EventLoop, listeners: &[Arc<BoundListener>]) -> io::Result<()> {
-    let host = host_name();
-    for bound in listeners {
-        let fd = bound.fd.try_clone()?;
-        event_loop.listen(
-            Listener::new(fd, protocol::speaker(bound.config.protocol), &host, bound.port)
-                .of_protocol(bound.config.protocol),
-        )?;
-    }
-    Ok(())
+    let worker = Worker::start(seat, Strands::default(), |limits, log, slot| {
+        EventLoop::new(gateway, limits, log, slot)
+    })?;
+    worker.serve(runtime)
 }
 
 fn serve_together(
@@ -136,14 +115,11 @@ fn serve_together(
     siblings: Vec<Box<dyn Gateway>>,
     runtime: &dyn Runtime,
 ) -> io::Result<Departure> {
-    let (limits, log) = (seat.config.limits.clone(), AccessLog::new(&seat.config.logging));
-    let event_loop = EventLoop::with_queue(siblings.len() + 1, limits, log, seat.slot.clone())?;
-    Ok(pool::serve(
-        Worker::start(seat, event_loop, Strands::default())?,
-        gateway,
-        siblings,
-        runtime,
-    ))
+    let threads = siblings.len() + 1;
+    let worker = Worker::start(seat, Strands::default(), |limits, log, slot| {
+        EventLoop::with_queue(threads, limits, log, slot)
+    })?;
+    Ok(pool::serve(worker, gateway, siblings, runtime))
 }
 
 /// The loop and the descriptors by which the outside speaks to this worker.
@@ -162,17 +138,32 @@ struct Worker {
 }
 
 impl Worker {
-    /// Takes its seat: from now on `event_loop` accepts connections.
-    fn start(seat: Seat, mut event_loop: EventLoop, strands: Strands) -> io::Result<Self> {
-        sys::notice_forks()?;
+    /// Takes its seat: from now on the loop that `make` makes accepts connections.
+    fn start(
+        seat: Seat,
+        strands: Strands,
+        make: impl FnOnce(Limits, AccessLog, Slot) -> io::Result<EventLoop>,
+    ) -> io::Result<Self> {
         let config = &seat.config;
-        listen_to(&mut event_loop, &seat.listeners)?;
+        let log = AccessLog::new(&config.logging);
+        let mut event_loop = make(config.limits.clone(), log, seat.slot.clone())?;
+        sys::notice_forks()?;
+        let host = nix::unistd::gethostname()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        for bound in &seat.listeners {
+            let fd = bound.fd.try_clone()?;
+            event_loop.listen(
+                Listener::new(fd, protocol::speaker(bound.config.protocol), &host, bound.port)
+                    .of_protocol(bound.config.protocol),
+            )?;
+        }
         strands.report_to(event_loop.mailbox());
         if let Some(ferry) = &seat.ferry {
             event_loop.land(Landing {
                 ferry: Arc::clone(ferry),
                 speak: protocol::speaker,
-                server_name: host_name().into(),
+                server_name: host.into(),
             })?;
         }
         let signals = event_loop.watch(seat.signals.as_fd())?;
@@ -340,6 +331,13 @@ impl Worker {
         if let Err(error) = kill(Pid::from_raw(master), Signal::SIGHUP) {
             log::error!("the master could not be asked for a reload: {error}");
         }
+    }
+
+    /// All threads are busy: others are to take what comes, and what waits. How long until there is to be looked again
+    /// whether one of them is idle.
+    fn give_away(&mut self) -> Option<Duration> {
+        self.event_loop.burden();
+        self.event_loop.send_across().then_some(LOOK_FOR_IDLE)
     }
 
     /// Lets the scoreboard know that a loop of another kind has turned this one, and what the strands have done.
