@@ -391,18 +391,6 @@ pub fn check_application(config: &Config, start_runtime: StartRuntime) -> bool {
     checked.is_ok()
 }
 
-/// Ends this process if the application forked it while it was imported or asked for something, and let it come back.
-fn end_forked_copy() {
-    if sys::is_forked_copy() {
-        // It has this process's line to the master, and must not say anything there.
-        log::warn!(
-            "process {}, forked by the application, came back from its import and is ended: end such children with os._exit()",
-            std::process::id()
-        );
-        sys::exit_now(1);
-    }
-}
-
 /// Imports what was asked for. `tolerant`: an application that cannot be loaded is put up with (`need-app =
 /// false`), unless it asked the process to end.
 pub(crate) fn load_application(
@@ -415,7 +403,7 @@ pub(crate) fn load_application(
         reason: format!("cannot notice forks: {error}"),
     })?;
     let loaded = runtime.load();
-    end_forked_copy();
+    sys::end_forked_copy("its import");
     let loaded = loaded.and_then(|apps| {
         if apps.is_empty() && config.application.need_app {
             let message =

@@ -15,6 +15,7 @@ use uwrs_api::{
 
 use crate::config::{Limits, ProtocolKind, WarmUp};
 use crate::protocol;
+use crate::sys;
 
 /// How often everything is asked for. Python from 3.11 on rewrites code when it has been called eight times.
 const ROUNDS: u64 = 10;
@@ -84,7 +85,7 @@ fn ask(
         responder: Responder::new(ExchangeId { slot: 0, serial }, post),
     };
     let handled = catch_unwind(AssertUnwindSafe(|| gateway.handle(exchange)));
-    super::end_forked_copy();
+    sys::end_forked_copy("its import");
     if handled.is_err() {
         log::error!("warm-up: the gateway panicked");
     }

@@ -5,13 +5,12 @@
 //! the next block". What waits for its batch is in [`Held`], where the [`Flusher`] finds it after [`PATIENCE`]; nothing
 //! waits where pieces do not come quickly.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use uwrs_api::{BodySource, Bytes, Outbound, Pull};
 
-use super::dispatch::end_forked_copy;
+use super::dispatch::guarded;
 use super::flusher::Flusher;
 
 /// A piece is quick when it takes less than this.
@@ -153,9 +152,7 @@ impl Held {
 }
 
 fn pull(source: &mut dyn BodySource) -> Pull {
-    let pulled = catch_unwind(AssertUnwindSafe(|| source.pull()));
-    end_forked_copy();
-    pulled.unwrap_or_else(|_| {
+    guarded(|| source.pull()).unwrap_or_else(|| {
         log::error!("a response body panicked; its connection is cut");
         Pull::Failed
     })

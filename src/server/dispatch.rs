@@ -374,33 +374,23 @@ impl Dispatch {
     }
 }
 
+/// Calls the application, by `work`. `None`: that panicked.
+pub(super) fn guarded<R>(work: impl FnOnce() -> R) -> Option<R> {
+    let result = catch_unwind(AssertUnwindSafe(work));
+    sys::end_forked_copy("its request");
+    result.ok()
+}
+
 /// A panic drops the responder, which answers 500 in its stead.
 fn answer(gateway: &dyn Gateway, exchange: Exchange) {
     let id = exchange.responder.id();
-    let handled = catch_unwind(AssertUnwindSafe(|| within(id, || gateway.handle(exchange))));
-    end_forked_copy();
-    if handled.is_err() {
+    if guarded(|| within(id, || gateway.handle(exchange))).is_none() {
         log::error!("the gateway panicked; its request is answered with 500");
     }
 }
 
 fn discard(source: Box<dyn BodySource>) {
-    let dropped = catch_unwind(AssertUnwindSafe(|| drop(source)));
-    end_forked_copy();
-    if dropped.is_err() {
+    if guarded(|| drop(source)).is_none() {
         log::error!("a response body panicked when it was dropped");
-    }
-}
-
-/// Ends this process if it is not the worker but a child that the application forked in a call and let come back.
-/// It shares the worker's epoll, connections and listening sockets: were it to go on, it would answer in the
-/// worker's place, and nobody would know of it. To be asked before anything of that is touched.
-pub(super) fn end_forked_copy() {
-    if sys::is_forked_copy() {
-        log::warn!(
-            "process {}, forked by the application, came back from its request and is ended: end such children with os._exit()",
-            std::process::id()
-        );
-        sys::exit_now(1);
     }
 }

@@ -26,10 +26,10 @@ pub use loan::{Handed, Handover, call_lent, lend};
 pub use memory::{Pages, SharedMemory, settle_heap};
 pub use poll::{EpollEvents, epoll_exclusive, epoll_remove, epoll_wait, wait_readable, wait_writable};
 pub use process::{
-    Ending, Fork, Pid, ProcessMemory, ThreadState, allowed_processors, become_session_leader, exit_now, fork,
-    is_alive, is_forked_copy, notice_forks, parent_pid, process_memory, process_name, process_time, reap_any,
-    reap_child, replace_program, run_on, send_signal, set_die_with_parent, set_environment, set_process_name,
-    set_subreaper, thread_states,
+    Ending, Fork, Pid, ProcessMemory, ThreadState, allowed_processors, become_session_leader,
+    end_forked_copy, exit_now, fork, is_alive, is_forked_copy, notice_forks, parent_pid, process_memory,
+    process_name, process_time, reap_any, reap_child, replace_program, run_on, send_signal,
+    set_die_with_parent, set_environment, set_process_name, set_subreaper, thread_states,
 };
 pub use signals::{
     MasterSignals, SignalMask, TRACEBACK_SIGNAL, block_signals, expect_traceback_signal, ignore_commands,

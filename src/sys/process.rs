@@ -73,6 +73,19 @@ pub fn is_forked_copy() -> bool {
     IS_FORKED_COPY.load(Ordering::Relaxed)
 }
 
+/// Ends this process if it is a child that the application forked in `what` ("its request") and let come back. It shares
+/// all that its parent has open: were it to go on, it would speak in the parent's place, and nobody would know of it. To be
+/// asked before anything of that is touched.
+pub fn end_forked_copy(what: &str) {
+    if is_forked_copy() {
+        log::warn!(
+            "process {}, forked by the application, came back from {what} and is ended: end such children with os._exit()",
+            std::process::id()
+        );
+        exit_now(1);
+    }
+}
+
 /// Ends the process at once: no destructors, no `atexit` of C. How forked children end.
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: _exit is always allowed and does not return.
