@@ -6,7 +6,9 @@
 
 mod admission;
 mod crossing;
+mod mail;
 mod overdue;
+mod work;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -17,7 +19,7 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
-use uwrs_api::{Delivered, ExchangeId, Gateway, Reply, ReplyBody};
+use uwrs_api::Gateway;
 
 use crate::config::Limits;
 use crate::logging::AccessLog;
@@ -25,17 +27,16 @@ use crate::scoreboard::Slot;
 use crate::sys::{self, EpollEvents};
 
 use super::capacity::Capacity;
-use super::connection::{Connection, Patience, Sending, Verdict};
+use super::connection::{Connection, Patience, Verdict};
 use super::deadlines::Deadlines;
-use super::dispatch::{Dispatch, Pulled, Work};
+use super::dispatch::Dispatch;
 use super::ferry::Origin;
 use super::idle::Idle;
 use super::listener::Listener;
 use super::mailbox::Mailbox;
 use super::occurrence::Occurrence;
 use super::schedule::Schedule;
-use super::services::Services;
-use super::stints::Stints;
+use super::services::{Held, Services};
 pub use crossing::Landing;
 
 /// Events taken from the kernel at once.
@@ -70,15 +71,6 @@ enum Admission {
     Closed,
 }
 
-/// Who has more requests than there is room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Held {
-    /// The connection in that place.
-    Connection(usize),
-    /// Those who wait at that listener to be accepted.
-    Listener(usize),
-}
-
 /// A connection and the number that tells it from others that had its place.
 struct Entry {
     generation: u32,
@@ -103,8 +95,6 @@ pub struct EventLoop {
     next_complaint: Option<Instant>,
     /// Connections that have more to do and had their share of the last turn.
     ready: VecDeque<usize>,
-    /// Who comes next when there is room for requests: connections that are open and those that are not take turns.
-    held: VecDeque<Held>,
     services: Services,
     schedule: Schedule,
 }
@@ -175,7 +165,6 @@ impl EventLoop {
             idle: Idle::default(),
             next_complaint: None,
             ready: VecDeque::new(),
-            held: VecDeque::new(),
             schedule: Schedule::new(services.now()),
             services,
         })
@@ -278,126 +267,9 @@ impl EventLoop {
         foreign
     }
 
-    /// Sends what was left for the exchange `id`, and whatever else was left, outside of a turn.
-    pub fn deliver_now(&mut self, id: ExchangeId) -> Delivered {
-        self.services.clock.update();
-        self.deliver_mail();
-        self.accept_again();
-        if !self.ready.is_empty() {
-            self.rouse();
-        }
-        let entry = self.connections.get(id.slot as usize);
-        entry.map_or(Delivered::Gone, |entry| entry.connection.delivered(id))
-    }
-
-    /// Does work wait for a thread?
-    pub fn has_work(&self) -> bool {
-        self.services.dispatch.has_work() || !self.held.is_empty()
-    }
-
-    /// The work that has waited longest. It is to be done without the loop; then [`EventLoop::take_back`] is due.
-    pub fn take_work(&mut self) -> Option<Work> {
-        self.release_held();
-        let work = self.services.take_work()?;
-        if let Work::Pull(asked) = &work {
-            let id = asked.id;
-            let entry = self.connections.get(id.slot as usize);
-            let by = entry.and_then(|entry| entry.connection.asked_by(id));
-            if let Some((request, connection)) = by {
-                self.services.begin_stint(id, request, connection);
-            }
-        }
-        Some(work)
-    }
-
-    /// Work for `exchange` ([`Work::exchange`]) is done, just `now`: sends what came of it.
-    pub fn take_back(&mut self, exchange: Option<ExchangeId>, pulled: Option<Pulled>, now: Instant) {
-        self.services.clock.set(now);
-        if let Some(id) = exchange {
-            self.services.end_stint(id);
-        }
-        if let Some(pulled) = pulled {
-            self.take_piece(pulled);
-        }
-        self.deliver_mail();
-        self.services.told.retain(|told| Some(*told) != exchange);
-        self.services.dispatch.done(exchange);
-        self.tell_unheard();
-        // Those that were held come before those that speak now.
-        self.release_held();
-    }
-
-    /// Sends what threads in the application hold back of bodies and should have sent by `now`. Gives when there will be
-    /// more of that; `None`: nothing is held back.
-    pub(crate) fn flush_held(&mut self, now: Instant) -> Option<Instant> {
-        self.services.clock.set(now);
-        let ids: Vec<ExchangeId> = self.services.stints.iter().map(|stint| stint.id).collect();
-        let due = ids.into_iter().filter_map(|id| {
-            let slot = id.slot as usize;
-            let connection = &mut self.connections.get_mut(slot)?.connection;
-            match connection.take_held(id, now)? {
-                Ok(bytes) => {
-                    let verdict = connection.send_held(bytes, &mut self.services);
-                    self.settle(slot, verdict);
-                    None
-                }
-                Err(due) => Some(due),
-            }
-        });
-        due.min()
-    }
-
-    /// The gateway is done with one of those that it answers later: those that were held for want of room go on.
-    pub fn take_leave(&mut self) {
-        self.services.clock.update();
-        self.deliver_mail();
-        self.services.dispatch.leave();
-        self.release_held();
-        if !self.ready.is_empty() {
-            self.rouse();
-        }
-    }
-
-    /// Is there no room for another request?
-    pub fn is_full(&self) -> bool {
-        self.services.dispatch.is_full()
-    }
-
-    /// Requests that the gateway answers later and is not done with, where it counts them.
-    pub fn in_hand(&self) -> usize {
-        self.services.dispatch.in_hand()
-    }
-
     /// Lets the scoreboard know that whoever drives this loop has turned it.
     pub fn beat(&self) {
         self.services.slot.beat(self.services.clock.shared());
-    }
-
-    /// The threads that are in the application with work of this loop, as far as it is for an exchange that is not over.
-    pub fn stints(&self) -> &Stints {
-        &self.services.stints
-    }
-
-    /// Sends what was left for the exchange `id`, which a thread without the loop has in hand. `is_writable`: it has found
-    /// that the client has room again.
-    pub(crate) fn send_now(&mut self, id: ExchangeId, is_writable: bool) -> Sending {
-        self.services.clock.update();
-        self.deliver_mail();
-        let slot = id.slot as usize;
-        if is_writable && let Some(entry) = self.connections.get_mut(slot) {
-            entry.connection.note_writable(&mut self.services);
-            self.advance(slot);
-        }
-        if !self.ready.is_empty() {
-            self.rouse();
-        }
-        let entry = self.connections.get(slot);
-        entry.map_or(Sending::Gone, |entry| entry.connection.sending(id))
-    }
-
-    /// How long a client may take nothing of what is sent to it.
-    pub(crate) fn patience_of_sending(&self) -> Duration {
-        self.services.limits.send_timeout
     }
 
     /// Reads the time anew.
@@ -553,10 +425,7 @@ impl EventLoop {
             }
             Verdict::Wait => {}
             Verdict::Again => self.ready.push_back(slot),
-            Verdict::Held => {
-                self.held.push_back(Held::Connection(slot));
-                self.services.held = self.held.len();
-            }
+            Verdict::Held => self.services.held.push_back(Held::Connection(slot)),
             Verdict::Close => {
                 // Closing the descriptor takes it out of epoll as well.
                 if let Some(entry) = self.connections.try_remove(slot) {
@@ -566,104 +435,6 @@ impl EventLoop {
                 if self.admission == Admission::Full && self.capacity.has_room(self.connections.len()) {
                     self.start_listening();
                 }
-            }
-        }
-    }
-
-    fn deliver_mail(&mut self) {
-        for (id, reply) in self.services.mailbox.take_all() {
-            self.deliver(id, reply);
-        }
-    }
-
-    fn deliver(&mut self, id: ExchangeId, reply: Reply) {
-        let slot = id.slot as usize;
-        let entry = self.connections.get_mut(slot);
-        match entry.filter(|entry| entry.connection.awaits_reply(id)) {
-            Some(entry) => {
-                let verdict = entry.connection.deliver(reply, &mut self.services);
-                self.settle(slot, verdict);
-            }
-            None => self.drop_reply(id, reply),
-        }
-    }
-
-    /// Drops a reply whose client is gone.
-    fn drop_reply(&mut self, id: ExchangeId, reply: Reply) {
-        let is_told = self.services.told.contains(&id);
-        let is_given_up = reply.is_last() && self.end_stray(id);
-        let status = match &reply {
-            Reply::Interim(_)
-            | Reply::Piece(_)
-            | Reply::End
-            | Reply::Trailers(_)
-            | Reply::Break
-            | Reply::ReadOn
-            | Reply::AskForRoom => return,
-            Reply::Response { head, .. } | Reply::Switch(head) => Some(head.status),
-            Reply::Abort if is_given_up => None,
-            Reply::Abort => {
-                self.services.slot.exception();
-                Some(500)
-            }
-            // It was told when its client went.
-            Reply::Rest(_) => None,
-        };
-        // One that was answered in the application's stead is counted already.
-        if let Some(status) = status
-            && !is_told
-            && !is_given_up
-        {
-            self.services.slot.end(status, 0);
-        }
-        let (Reply::Response { body, .. } | Reply::Rest(body)) = reply else {
-            return;
-        };
-        match body {
-            ReplyBody::Source { rest: source, .. }
-            | ReplyBody::File {
-                owner: Some(source), ..
-            } => self.services.dispatch.discard(source),
-            _ => {}
-        }
-    }
-
-    fn take_piece(&mut self, pulled: Pulled) {
-        let slot = pulled.id.slot as usize;
-        let entry = self.connections.get_mut(slot);
-        match entry.filter(|entry| entry.connection.awaits_piece(pulled.id)) {
-            Some(entry) => {
-                let verdict = entry.connection.take_piece(pulled, &mut self.services);
-                self.settle(slot, verdict);
-            }
-            None => pulled
-                .batcher
-                .into_iter()
-                .for_each(|batcher| self.services.dispatch.discard(batcher.into_source())),
-        }
-    }
-
-    /// Lets those that were held go on, as long as there is room for their requests.
-    fn release_held(&mut self) {
-        while !self.held.is_empty() && !self.services.dispatch.is_full() {
-            let held = self.held.pop_front();
-            self.services.held = self.held.len();
-            match held {
-                Some(Held::Connection(slot)) => {
-                    if let Some(entry) = self.connections.get_mut(slot) {
-                        entry.connection.let_go_on(self.services.clock.now());
-                    }
-                    self.advance(slot);
-                }
-                Some(Held::Listener(index)) => {
-                    if let Some(listener) = self.listeners.get_mut(index) {
-                        listener.is_held = false;
-                    }
-                    if self.admission == Admission::Open {
-                        self.accept(index, self.services.dispatch.capacity());
-                    }
-                }
-                None => return,
             }
         }
     }

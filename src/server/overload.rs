@@ -42,7 +42,7 @@ impl Shed {
 impl Services {
     /// How many requests it has in hand.
     fn in_hand(&self) -> usize {
-        self.slot.active() as usize + self.dispatch.waiting() + self.held
+        self.slot.active() as usize + self.dispatch.waiting() + self.held.len()
     }
 
     /// Are there so many, and no other worker is idle, that one more is to be sent away?

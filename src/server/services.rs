@@ -1,6 +1,7 @@
 //! [`Services`]: what connections need of the house they live in: who runs the application, the clock, limits, logs,
 //! the scoreboard.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,6 +36,15 @@ pub(crate) struct Means<'a> {
     pub(crate) patience: Duration,
 }
 
+/// Who has more requests than there is room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// The connection in that place.
+    Connection(usize),
+    /// Those who wait at that listener to be accepted.
+    Listener(usize),
+}
+
 /// What a connection uses and does not own.
 pub struct Services {
     pub(crate) dispatch: Dispatch,
@@ -47,8 +57,8 @@ pub struct Services {
     pub(crate) slot: Slot,
     pub(super) stints: Stints,
     pub(super) strays: Strays,
-    /// Connections, and listeners, that wait with a request for a thread.
-    pub(super) held: usize,
+    /// Who comes next when there is room for requests: connections that are open and those that are not take turns.
+    pub(super) held: VecDeque<Held>,
     pub(super) shed: Shed,
     pub(super) deadlines: Arc<Deadlines>,
     /// Filled by every read, and by what comes with the ferry; emptied before the next.
@@ -84,7 +94,7 @@ impl Services {
             slot,
             stints: Stints::default(),
             strays: Strays::default(),
-            held: 0,
+            held: VecDeque::new(),
             shed: Shed::default(),
             deadlines: Arc::default(),
             scratch: Pages::new(READ_BYTES)?,

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use mio::Token;
 use uwrs_api::{ConnectionInfo, Protocol};
 
-use super::{ACCEPTS_A_TURN, Admission, Entry, EventLoop, FIRST_LISTENER, Held};
+use super::{ACCEPTS_A_TURN, Admission, Entry, EventLoop, FIRST_LISTENER};
 use crate::server::connection::{Connection, Verdict};
 use crate::server::ferry::Origin;
 use crate::server::idle::Idler;
+use crate::server::services::Held;
 use crate::server::stream::Stream;
 use crate::sys;
 
@@ -36,7 +37,7 @@ impl EventLoop {
         if let Some(listener) = self.listeners.get_mut(index)
             && !std::mem::replace(&mut listener.is_held, true)
         {
-            self.held.push_back(Held::Listener(index));
+            self.services.held.push_back(Held::Listener(index));
         }
     }
 

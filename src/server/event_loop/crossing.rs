@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use uwrs_api::{Appetite, ConnectionInfo, Reply};
 
-use super::{Admission, EventLoop, FERRY, Held};
+use super::{Admission, EventLoop, FERRY};
 use crate::config::ProtocolKind;
 use crate::server::dispatch::{Unheard, gateway};
 use crate::server::ferry::{Ferry, Passenger};
 use crate::server::listener::{Speak, path_of};
+use crate::server::services::Held;
 use crate::server::stream::Stream;
 use crate::sys;
 
@@ -149,14 +150,16 @@ impl EventLoop {
     /// Sends connections that wait for a thread to workers that are idle. `true`: some wait on, and may go when a worker
     /// becomes idle.
     pub fn send_across(&mut self) -> bool {
-        if self.landing.is_none() || self.held.is_empty() {
+        if self.landing.is_none() || self.services.held.is_empty() {
             return false;
         }
         let idle = self.services.slot.idle_others();
         let mut room = SENT_AT_ONCE * idle;
         let mut wait_on = false;
-        for _ in 0..self.held.len() {
-            let Some(held) = self.held.pop_front() else { break };
+        for _ in 0..self.services.held.len() {
+            let Some(held) = self.services.held.pop_front() else {
+                break;
+            };
             match held {
                 Held::Connection(slot) if self.may_cross(slot) => {
                     if room > 0 && self.send(slot) {
@@ -167,9 +170,8 @@ impl EventLoop {
                 }
                 Held::Connection(_) | Held::Listener(_) => {}
             }
-            self.held.push_back(held);
+            self.services.held.push_back(held);
         }
-        self.services.held = self.held.len();
         wait_on
     }
 
