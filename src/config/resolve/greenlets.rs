@@ -10,8 +10,8 @@ const USUAL: usize = 100;
 impl Resolver<'_> {
     /// Whether applications run on greenlets, beside so many `threads`. The outer `None`: something is wrong with it.
     pub(super) fn greenlets(&mut self, threads: Option<usize>) -> Option<Option<GreenletOptions>> {
-        let most = self.said_number("gevent");
-        let with_loop = self.said_number("async");
+        let most = self.said_count("gevent");
+        let with_loop = self.said_count("async");
         let monkey_patch = self.flag("gevent-monkey-patch");
         let wait_for_hub = self.flag("gevent-wait-for-hub");
         let (most, with_loop) = (most?, with_loop?);
@@ -31,7 +31,7 @@ impl Resolver<'_> {
             self.problems.warn_about(setting, reason);
         }
         Some(Some(GreenletOptions {
-            most: most.map_or(USUAL, |most| most as usize),
+            most: most.unwrap_or(USUAL),
             monkey_patch,
             wait_for_hub,
         }))

@@ -19,9 +19,9 @@ impl Resolver<'_> {
         let keep_alive = self.amount("http-keepalive");
         let harakiri = self.harakiri();
         let slow_callback = self.seconds("slow-callback", 86_400);
-        let concurrency = self.said_number("limit-concurrency")?;
-        let backpressure = self.said_number("backpressure")?;
-        let max_connections = self.said_number("max-connections")?;
+        let concurrency = self.said_count("limit-concurrency")?;
+        let backpressure = self.said_count("backpressure")?;
+        let max_connections = self.said_count("max-connections")?;
         Some(Limits {
             head_bytes: head_bytes?,
             // uWSGI counts names and values; a request there may have twice as many variables as max-vars says.
@@ -34,9 +34,9 @@ impl Resolver<'_> {
             keep_alive: Duration::from_secs(keep_alive?),
             harakiri: harakiri?,
             slow_callback: Some(slow_callback?).filter(|limit| !limit.is_zero()),
-            concurrency: concurrency.and_then(|number| usize::try_from(number).ok()),
-            backpressure: backpressure.and_then(|number| usize::try_from(number).ok()),
-            max_connections: max_connections.and_then(|number| usize::try_from(number).ok()),
+            concurrency,
+            backpressure,
+            max_connections,
         })
     }
 

@@ -140,6 +140,13 @@ impl<'a> Resolver<'a> {
         Some(Duration::from_secs_f64(seconds))
     }
 
+    /// As [`Resolver::said_number`], of things that are counted.
+    fn said_count(&mut self, name: &str) -> Option<Option<usize>> {
+        let count = self.said_number(name)?;
+        // No definition allows more than there can be.
+        Some(count.map(|count| usize::try_from(count).unwrap_or(usize::MAX)))
+    }
+
     /// A number, if it was said. The outer `None`: it is wrong.
     fn said_number(&mut self, name: &str) -> Option<Option<u64>> {
         match self.options.last(name) {
