@@ -150,8 +150,12 @@ impl Channel {
         driver::deliver(self.id);
     }
 
-    fn start(&self, mut head: ResponseHead, trailers: bool) -> PyResult<Progress> {
-        let mut state = self.state();
+    fn start(
+        &self,
+        mut head: ResponseHead,
+        trailers: bool,
+        mut state: MutexGuard<'_, State>,
+    ) -> PyResult<Progress> {
         match state.answer {
             Answer::Silent => {}
             Answer::Over => return Err(state.too_late()),
@@ -167,8 +171,13 @@ impl Channel {
         Ok(Progress::Done)
     }
 
-    fn send_body(&self, py: Python<'_>, data: Bytes, more: bool) -> PyResult<Progress> {
-        let mut state = self.state();
+    fn send_body(
+        &self,
+        py: Python<'_>,
+        data: Bytes,
+        more: bool,
+        mut state: MutexGuard<'_, State>,
+    ) -> PyResult<Progress> {
         let (head, ending) = match std::mem::replace(&mut state.answer, Answer::Over) {
             Answer::Started(head, ending) => (Some(head), ending),
             Answer::Streaming(ending) => (None, ending),
@@ -197,8 +206,13 @@ impl Channel {
         Ok(Progress::Done)
     }
 
-    fn send_trailers(&self, py: Python<'_>, fields: &ResponseHead, more: bool) -> PyResult<Progress> {
-        let mut state = self.state();
+    fn send_trailers(
+        &self,
+        py: Python<'_>,
+        fields: &ResponseHead,
+        more: bool,
+        mut state: MutexGuard<'_, State>,
+    ) -> PyResult<Progress> {
         let what = match &mut state.answer {
             Answer::Trailing(trailers) => {
                 for (name, value) in fields.fields() {
@@ -225,8 +239,12 @@ impl Channel {
         Err(out_of_order(what))
     }
 
-    fn send_file(&self, py: Python<'_>, part: FilePart) -> PyResult<Progress> {
-        let mut state = self.state();
+    fn send_file(
+        &self,
+        py: Python<'_>,
+        part: FilePart,
+        mut state: MutexGuard<'_, State>,
+    ) -> PyResult<Progress> {
         match std::mem::replace(&mut state.answer, Answer::Over) {
             Answer::Started(mut head, ending) => {
                 // A file has a length, and what has one no place for fields behind it.
@@ -250,8 +268,7 @@ impl Channel {
         Ok(Progress::Done)
     }
 
-    fn hint(&self, head: ResponseHead) -> PyResult<Progress> {
-        let state = self.state();
+    fn hint(&self, head: ResponseHead, state: MutexGuard<'_, State>) -> PyResult<Progress> {
         match state.answer {
             // What begins the answer waits for the body.
             Answer::Silent | Answer::Started(..) => state.outflow.conversation.interim(head),
@@ -263,15 +280,22 @@ impl Channel {
         self.deliver()
     }
 
-    /// To be called before something is sent.
+    /// The state, for something to be sent. Whoever is given it takes it as the last argument: so it is let go of before
+    /// what was to be sent is dropped, which may run Python code.
     ///
     /// # Errors
     /// Nobody would get it. A client that only says nothing more may yet listen.
-    fn expect_listener(&self) -> PyResult<()> {
-        if self.state().client != Client::Gone || driver::deliver(self.id) != Delivered::Gone {
-            return Ok(());
+    fn state_to_send(&self) -> PyResult<MutexGuard<'_, State>> {
+        let state = self.state();
+        if state.client != Client::Gone {
+            return Ok(state);
         }
+        drop(state);
+        let delivered = driver::deliver(self.id);
         let mut state = self.state();
+        if delivered != Delivered::Gone {
+            return Ok(state);
+        }
         state.answer = Answer::Over;
         state.outflow.conversation.break_off();
         drop(state);
@@ -337,13 +361,13 @@ impl Talk for Channel {
     fn send(&self, message: &Bound<'_, PyAny>) -> PyResult<Progress> {
         let py = message.py();
         let event = events::read(message)?;
-        self.expect_listener()?;
+        let state = self.state_to_send()?;
         match event {
-            Sent::Start { head, trailers } => self.start(head, trailers),
-            Sent::Body { data, more } => self.send_body(py, data, more),
-            Sent::Path(part) => self.send_file(py, part),
-            Sent::EarlyHint(head) => self.hint(head),
-            Sent::Trailers { fields, more } => self.send_trailers(py, &fields, more),
+            Sent::Start { head, trailers } => self.start(head, trailers, state),
+            Sent::Body { data, more } => self.send_body(py, data, more, state),
+            Sent::Path(part) => self.send_file(py, part, state),
+            Sent::EarlyHint(head) => self.hint(head, state),
+            Sent::Trailers { fields, more } => self.send_trailers(py, &fields, more, state),
         }
     }
 
