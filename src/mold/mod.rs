@@ -340,10 +340,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// Logs an error with its traceback. `status`: where the application did not choose one.
     pub(crate) fn log(error: &LoadError, status: i32) -> Self {
-        match &error.traceback {
-            Some(traceback) => log::error!("{}\n{}", error.message, traceback.trim_end()),
-            None => log::error!("{}", error.message),
-        }
+        log::error!("{}", error.in_full());
         Self {
             status: error.exit_status.unwrap_or(status),
             reason: error.message.clone(),

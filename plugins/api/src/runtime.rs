@@ -32,6 +32,16 @@ pub struct LoadError {
     pub exit_status: Option<i32>,
 }
 
+impl LoadError {
+    /// The message and, where there is one, the traceback, for a log.
+    pub fn in_full(&self) -> String {
+        match &self.traceback {
+            Some(traceback) => format!("{}\n{}", self.message, traceback.trim_end()),
+            None => self.message.clone(),
+        }
+    }
+}
+
 /// The moment of a fork.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForkStage {

@@ -1,5 +1,6 @@
 //! What Python code raised, told to people: one line for a message, the traceback for the log.
 
+use pyo3::call::PyCallArgs;
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 use uwrs_api::LoadError;
@@ -27,17 +28,32 @@ pub(crate) fn traceback(py: Python<'_>, error: &PyErr) -> String {
 }
 
 fn format_exception(py: Python<'_>, error: &PyErr) -> PyResult<String> {
-    // Imported when it is needed only: it drags a dozen modules along.
-    let lines = py.import("traceback")?.call_method1(
+    format(
+        py,
         "format_exception",
         (error.get_type(py), error.value(py), error.traceback(py)),
-    )?;
+    )
+}
+
+/// What that function of `traceback` gives, without a final newline.
+fn format<'py>(py: Python<'py>, function: &str, arguments: impl PyCallArgs<'py>) -> PyResult<String> {
+    // Imported when it is needed only: it drags a dozen modules along.
+    let lines = py.import("traceback")?.call_method1(function, arguments)?;
     let mut text = String::new();
     for line in lines.try_iter()? {
         text.push_str(&line?.str()?.to_string_lossy());
     }
     text.truncate(text.trim_end().len());
     Ok(text)
+}
+
+/// Where something stands that waits: by that function of `traceback` from what `stack` finds.
+pub(crate) fn stack<'py, T>(py: Python<'py>, function: &str, stack: impl FnOnce() -> PyResult<T>) -> String
+where
+    (T,): PyCallArgs<'py>,
+{
+    let text = stack().and_then(|stack| format(py, function, (stack,)));
+    text.unwrap_or_else(|error| format!("  (not to be seen: {error})"))
 }
 
 /// The error of loading `place`, where `error` was raised. `sys.exit()` is taken as the wish to end with that status.

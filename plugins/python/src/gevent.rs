@@ -3,12 +3,11 @@
 
 use pyo3::exceptions::PyModuleNotFoundError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 use uwrs_api::LoadError;
 
 use crate::interface::Interface;
 use crate::loader::Application;
-use crate::{Greenlets, failure};
+use crate::{Greenlets, failure, interpreter};
 
 /// Makes gevent ready, before anything of the applications is imported.
 ///
@@ -93,8 +92,7 @@ pub(crate) fn hub_threads(py: Python<'_>) -> Option<usize> {
 /// Are `threading`'s threads greenlets? Without importing gevent where nobody did.
 pub(crate) fn is_threading_patched(py: Python<'_>) -> bool {
     let patched = || -> PyResult<bool> {
-        let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
-        match modules.get_item("gevent.monkey")? {
+        match interpreter::modules(py)?.get_item("gevent.monkey")? {
             Some(monkey) => monkey
                 .call_method1("is_module_patched", ("threading",))?
                 .is_truthy(),

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyDict, PyList};
 use uwrs_api::LoadError;
 
 use crate::Settings;
@@ -43,6 +43,11 @@ pub(crate) fn start(settings: &Settings) -> Result<(), LoadError> {
     raw::launch(&launch).map_err(|reason| failure::plain(cannot_start(settings, &reason)))?;
     raw::with_interpreter(|py| prepare(py, settings))
         .map_err(|error| raw::with_interpreter(|py| failure::load_error(py, "python", &error, None)))
+}
+
+/// `sys.modules`
+pub(crate) fn modules(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    Ok(py.import("sys")?.getattr("modules")?.cast_into()?)
 }
 
 /// Do threads run Python side by side: has it no global lock (PEP 703), or was that let go of?
@@ -111,7 +116,7 @@ fn prepare(py: Python<'_>, settings: &Settings) -> PyResult<()> {
         let stream = sys.getattr(name)?;
         // None where the descriptor is closed.
         if !stream.is_none() {
-            let options = pyo3::types::PyDict::new(py);
+            let options = PyDict::new(py);
             options.set_item("line_buffering", true)?;
             // Also where PYTHONUNBUFFERED asks for none: the words of one `print` are one write, or the lines of
             // several processes end up in one another.

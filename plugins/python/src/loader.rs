@@ -52,11 +52,7 @@ pub(crate) fn import_extras(py: Python<'_>, modules: &[String]) {
     for module in modules {
         if let Err(error) = py.import(module.as_str()) {
             let error = import_error(py, module, &error);
-            log::error!(
-                "import = {}\n{}",
-                error.message,
-                error.traceback.unwrap_or_default()
-            );
+            log::error!("import = {}", error.in_full());
         }
     }
 }

@@ -348,7 +348,7 @@ fn trace_on(py: Python<'_>, signal: i32) -> PyResult<()> {
 /// Names of the threads beside the calling one, as `threading` knows them. Without importing it: who did not
 /// has no threads.
 fn other_threads(py: Python<'_>) -> PyResult<Vec<String>> {
-    let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
+    let modules = interpreter::modules(py)?;
     let Some(threading) = modules.get_item("threading")? else {
         return Ok(Vec::new());
     };
@@ -367,7 +367,7 @@ fn other_threads(py: Python<'_>) -> PyResult<Vec<String>> {
 fn source_files(py: Python<'_>) -> PyResult<Vec<PathBuf>> {
     let library: PathBuf = py.import("os")?.getattr("__file__")?.extract()?;
     let library = library.parent().map(PathBuf::from).unwrap_or_default();
-    let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
+    let modules = interpreter::modules(py)?;
     let mut files = Vec::new();
     for module in modules.copy()?.values() {
         let Ok(file) = module

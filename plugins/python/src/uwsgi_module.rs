@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyModule};
 use uwrs_api::{ExchangeId, WorkerFacts};
 
-use crate::{Settings, asgi, failure, raw, wsgi};
+use crate::{Settings, asgi, failure, interpreter, raw, wsgi};
 
 /// This worker's number; 0 in the mold.
 static WORKER: AtomicUsize = AtomicUsize::new(0);
@@ -44,7 +44,7 @@ pub(crate) fn install(py: Python<'_>, settings: &Settings) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(stop, &module)?)?;
     module.add_function(wrap_pyfunction!(log_line, &module)?)?;
     module.add_function(wrap_pyfunction!(set_user_harakiri, &module)?)?;
-    py.import("sys")?.getattr("modules")?.set_item("uwsgi", module)?;
+    interpreter::modules(py)?.set_item("uwsgi", module)?;
     OWN_REFERENCES.store(references(py), Ordering::Relaxed);
     Ok(())
 }
@@ -174,9 +174,9 @@ fn signal_master(py: Python<'_>, name: &str) -> PyResult<Option<bool>> {
     Ok(Some(true))
 }
 
-/// Has another worker take this one's place if so many seconds pass before this is called again; 0 takes that back. The client
-/// of the request gets 504. In a task of an ASGI request, or a
-/// greenlet: has that cancelled, and another worker take over where it takes no notice.
+/// Has another worker take this one's place if so many seconds pass before this is called again; 0 takes that back. The
+/// client of the request gets 504. In a task of an ASGI request, or a greenlet: has that cancelled, and another worker take
+/// over where it takes no notice.
 #[pyfunction]
 fn set_user_harakiri(py: Python<'_>, seconds: u32) {
     if let Some(set_deadline) = SET_DEADLINE.get() {

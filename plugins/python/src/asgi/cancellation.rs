@@ -6,6 +6,7 @@ use pyo3::types::{PyList, PyTuple};
 
 use super::registry;
 use super::talk::Talk;
+use crate::failure;
 
 /// How deep a chain of coroutines and tasks is followed.
 const DEEPEST: usize = 100;
@@ -24,11 +25,10 @@ pub(super) fn cancel(py: Python<'_>, talk: &dyn Talk, is_shown: bool) {
     };
     let task = task.bind(py);
     if is_shown {
-        let stack = stack(task).unwrap_or_else(|error| format!("  (not to be seen: {error})\n"));
         log::error!(
             "\"{}\": its task is cancelled, where it waits (most recent call last):\n{}",
             talk.request().line(),
-            stack.trim_end()
+            failure::stack(py, "format_list", || frames(task))
         );
     }
     if let Err(error) = task.call_method0(intern!(py, "cancel")) {
@@ -39,9 +39,9 @@ pub(super) fn cancel(py: Python<'_>, talk: &dyn Talk, is_shown: bool) {
     }
 }
 
-/// The frames of a task that waits, as a traceback has them: through all coroutines that wait for one another, and on
+/// The frames of a task that waits, as `traceback.format_list` takes them: through all coroutines that wait for one another, and on
 /// through the tasks that they wait for. `asyncio.Task.get_stack` gives the first frame only.
-fn stack(task: &Bound<'_, PyAny>) -> PyResult<String> {
+fn frames<'py>(task: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
     let py = task.py();
     let frames = PyList::empty(py);
     let mut next = Some(task.call_method0(intern!(py, "get_coro"))?);
@@ -63,13 +63,7 @@ fn stack(task: &Bound<'_, PyAny>) -> PyResult<String> {
             }
         }
     }
-    let lines = py
-        .import(intern!(py, "traceback"))?
-        .call_method1(intern!(py, "format_list"), (frames,))?;
-    lines
-        .try_iter()?
-        .map(|line| line?.extract::<String>())
-        .collect::<PyResult<String>>()
+    Ok(frames)
 }
 
 /// Where that stands, unless it is at its end, and what it waits for. `None`: it is nothing that has frames.

@@ -432,7 +432,7 @@ impl Talk for Channel {
         drop(state);
         match error {
             Some(error) if is_lost && is_expected(py, error) => {
-                log::debug!("{}: the client is gone: {error}", wsgi::line(&self.request));
+                log::debug!("{}: the client is gone: {error}", self.request.line());
             }
             Some(error) => {
                 let what = match is_silent {
@@ -449,7 +449,7 @@ impl Talk for Channel {
                     true => "the application returned without an answer",
                     false => "the application returned before its answer was complete",
                 };
-                log::error!("{}: {what}", wsgi::line(&self.request));
+                log::error!("{}: {what}", self.request.line());
             }
         }
         if !is_over || client == Client::Told {

@@ -243,8 +243,7 @@ impl Gateway for AsgiGateway {
     }
 
     fn rest(&self) {
-        raw::drop_discarded();
-        raw::park();
+        raw::rest();
     }
 
     fn sibling(&self) -> Option<Box<dyn Gateway>> {
@@ -253,9 +252,5 @@ impl Gateway for AsgiGateway {
         }
         let wsgi = self.wsgi.another()?;
         Some(Box::new(Sibling::new(Arc::clone(&self.cast), wsgi)))
-    }
-
-    fn leave_thread(&self) {
-        self.wsgi.leave_thread();
     }
 }

@@ -61,8 +61,7 @@ impl Gateway for Sibling {
     }
 
     fn rest(&self) {
-        raw::drop_discarded();
-        raw::park();
+        raw::rest();
     }
 
     fn enter_thread(&self, core: usize) {
@@ -74,19 +73,11 @@ impl Gateway for Sibling {
                 // It begins once.
                 let _ = self.gateway.set(gateway);
             }
-            Err(error) => log::error!(
-                "thread {core}: {}{}",
-                error.message,
-                error
-                    .traceback
-                    .map(|text| format!("\n{text}"))
-                    .unwrap_or_default()
-            ),
+            Err(error) => log::error!("thread {core}: {}", error.in_full()),
         }
     }
 
     fn leave_thread(&self) {
-        raw::drop_discarded();
         raw::leave_thread();
     }
 }

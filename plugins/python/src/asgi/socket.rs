@@ -500,10 +500,10 @@ impl Talk for Socket {
         drop(state);
         match (error, what) {
             (Some(error), _) if is_over && is_expected(py, error) => {
-                log::debug!("{}: the client is gone: {error}", wsgi::line(&self.request));
+                log::debug!("{}: the client is gone: {error}", self.request.line());
             }
             (Some(error), Some(what)) => wsgi::log_failure(py, &self.request, what, error),
-            (None, Some(what)) => log::error!("{}: {what}", wsgi::line(&self.request)),
+            (None, Some(what)) => log::error!("{}: {what}", self.request.line()),
             (_, None) => {}
         }
         driver::deliver(self.id);

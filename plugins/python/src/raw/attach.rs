@@ -95,8 +95,15 @@ pub(crate) fn enter_thread() {
     HOLD.set(Hold::Held(0));
 }
 
-/// Undoes [`enter_thread`]: the thread state is gone, and the interpreter let go of.
+/// Lets go of the interpreter, as [`park`] does, with what was [discarded](discard) dropped.
+pub(crate) fn rest() {
+    drop_discarded();
+    park();
+}
+
+/// Undoes [`enter_thread`]: what was discarded is dropped, the thread state is gone, and the interpreter let go of.
 pub(crate) fn leave_thread() {
+    drop_discarded();
     unpark();
     let Hold::Held(0) = HOLD.get() else { return };
     HOLD.set(Hold::Foreign);

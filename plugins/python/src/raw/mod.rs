@@ -10,7 +10,7 @@ mod observer;
 
 pub(crate) use attach::{
     after_fork_in_child, after_fork_in_parent, before_fork, discard, drop_discarded, enter_thread,
-    leave_thread, park, unpark, with_interpreter,
+    leave_thread, park, rest, unpark, with_interpreter,
 };
 pub(crate) use descriptor::duplicate_descriptor;
 pub(crate) use launch::{Launch, launch};

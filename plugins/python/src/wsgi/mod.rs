@@ -21,7 +21,7 @@ mod template;
 
 pub(crate) use body::lend;
 pub(crate) use greenlets::{GeventGateway, exchange_of_current_greenlet};
-pub(crate) use response::{line, log_failure, nothing_mounted};
+pub(crate) use response::{log_failure, nothing_mounted};
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -154,8 +154,7 @@ impl Gateway for WsgiGateway {
     }
 
     fn rest(&self) {
-        raw::drop_discarded();
-        raw::park();
+        raw::rest();
     }
 
     fn sibling(&self) -> Option<Box<dyn Gateway>> {
@@ -172,7 +171,6 @@ impl Gateway for WsgiGateway {
     }
 
     fn leave_thread(&self) {
-        raw::drop_discarded();
         raw::leave_thread();
     }
 }

@@ -14,6 +14,16 @@ use super::file_wrapper::FileWrapper;
 use super::stream::{self, Stream};
 use crate::failure;
 
+/// Said of what an application returned.
+pub(super) const UNSENDABLE: &str = "the application's answer cannot be sent";
+/// Said of an application that did not call `start_response`; see [`unstarted`].
+pub(super) const HEADLESS: &str = "the application's answer has no head";
+
+/// What is wrong with an answer that is [`HEADLESS`].
+pub(super) fn unstarted() -> PyErr {
+    PyAssertionError::new_err("start_response was not called")
+}
+
 /// An answer to be sent.
 pub(super) struct Delivery<'a> {
     pub(super) responder: Responder,
@@ -27,7 +37,7 @@ impl Delivery<'_> {
         match body::whole(&returned) {
             Ok(Some(whole)) => self.deliver_whole(py, whole),
             Ok(None) => self.deliver_iterable(py, &returned),
-            Err(error) => self.fail(py, "the application's answer cannot be sent", &error),
+            Err(error) => self.fail(py, UNSENDABLE, &error),
         }
     }
 
@@ -73,7 +83,7 @@ impl Delivery<'_> {
         }
         let mut stream = match open(returned, self.request, self.answer) {
             Ok(stream) => stream,
-            Err(error) => return self.fail(py, "the application's answer cannot be sent", &error),
+            Err(error) => return self.fail(py, UNSENDABLE, &error),
         };
         let first = match stream.first(py) {
             Ok(first) => first,
@@ -104,7 +114,7 @@ impl Delivery<'_> {
     fn deliver_file(self, py: Python<'_>, returned: &Bound<'_, PyAny>, mut part: FilePart) {
         let mut stream = match open(returned, self.request, self.answer) {
             Ok(stream) => stream,
-            Err(error) => return self.fail(py, "the application's answer cannot be sent", &error),
+            Err(error) => return self.fail(py, UNSENDABLE, &error),
         };
         let Some(begun) = self.answer.send() else {
             self.fail_unstarted(py);
@@ -119,8 +129,7 @@ impl Delivery<'_> {
     }
 
     fn fail_unstarted(self, py: Python<'_>) {
-        let error = PyAssertionError::new_err("start_response was not called");
-        self.fail(py, "the application's answer has no head", &error);
+        self.fail(py, HEADLESS, &unstarted());
     }
 }
 
@@ -190,10 +199,10 @@ pub(super) fn broken(py: Python<'_>, responder: Responder, request: &Request, wh
 /// Answers where no application is mounted.
 pub(crate) fn nothing_mounted(responder: Responder, request: &Request, is_anything_loaded: bool) {
     if is_anything_loaded {
-        log::debug!("{}: no application is mounted there", line(request));
+        log::debug!("{}: no application is mounted there", request.line());
         return respond_text(responder, 404, "Not Found");
     }
-    log::error!("{}: no application is loaded", line(request));
+    log::error!("{}: no application is loaded", request.line());
     respond_text(responder, 500, "Internal Server Error");
 }
 
@@ -206,10 +215,5 @@ fn respond_text(responder: Responder, status: u16, text: &'static str) {
 
 /// Tells in the log what went wrong, with the traceback.
 pub(crate) fn log_failure(py: Python<'_>, request: &Request, what: &str, error: &PyErr) {
-    log::error!("{}: {what}\n{}", line(request), failure::traceback(py, error));
-}
-
-/// `GET /path?query`, safe for a log.
-pub(crate) fn line(request: &Request) -> String {
-    request.line()
+    log::error!("{}: {what}\n{}", request.line(), failure::traceback(py, error));
 }

@@ -115,12 +115,11 @@ impl Crew {
             return;
         };
         if is_shown {
-            let stack =
-                stack(greenlet.bind(py)).unwrap_or_else(|error| format!("  (not to be seen: {error})\n"));
+            let frame = || greenlet.bind(py).getattr(intern!(py, "gr_frame"));
             log::error!(
                 "\"{}\": its greenlet is killed, where it waits (most recent call last):\n{}",
                 request.line(),
-                stack.trim_end()
+                failure::stack(py, "format_stack", frame)
             );
         }
         let kill = Kill {
@@ -410,19 +409,6 @@ impl Kill {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
         self.crew.kill(py, self.id)
     }
-}
-
-/// Where a greenlet that waits stands, as a traceback has it.
-fn stack(greenlet: &Bound<'_, PyAny>) -> PyResult<String> {
-    let py = greenlet.py();
-    let frame = greenlet.getattr(intern!(py, "gr_frame"))?;
-    let lines = py
-        .import(intern!(py, "traceback"))?
-        .call_method1(intern!(py, "format_stack"), (frame,))?;
-    lines
-        .try_iter()?
-        .map(|line| line?.extract::<String>())
-        .collect::<PyResult<String>>()
 }
 
 /// No greenlet is left with one of these locks held.

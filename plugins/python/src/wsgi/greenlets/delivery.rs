@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
 use uwrs_api::{FilePart, Request};
 
@@ -11,7 +10,7 @@ use super::outlet::Outlet;
 use crate::wsgi::answer::{Answer, Begun, StartedHead};
 use crate::wsgi::body::{self, Whole};
 use crate::wsgi::file_wrapper::FileWrapper;
-use crate::wsgi::response::{is_single, log_failure, open, with_length};
+use crate::wsgi::response::{HEADLESS, UNSENDABLE, is_single, log_failure, open, unstarted, with_length};
 use crate::wsgi::stream::Stream;
 
 /// An answer to be sent. The errors of its functions are what an application raised, when its client has been told.
@@ -48,12 +47,11 @@ impl Delivery<'_> {
     }
 
     fn fail_delivery(&self, py: Python<'_>, error: PyErr) -> PyErr {
-        self.fail(py, "the application's answer cannot be sent", error)
+        self.fail(py, UNSENDABLE, error)
     }
 
     fn fail_unstarted(&self, py: Python<'_>) -> PyErr {
-        let error = PyAssertionError::new_err("start_response was not called");
-        self.fail(py, "the application's answer has no head", error)
+        self.fail(py, HEADLESS, unstarted())
     }
 
     fn deliver_whole(&self, py: Python<'_>, whole: Whole) -> PyResult<()> {
