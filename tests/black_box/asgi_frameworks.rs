@@ -58,6 +58,18 @@ fn upload(connection: &mut Connection, target: &str, file: &[u8]) -> Response {
     connection.response()
 }
 
+/// The examples' shop: it adds up, and refuses with that status what is no number.
+fn assert_sells(connection: &mut Connection, refusal: u16) {
+    let sold = post_json(
+        connection,
+        "/items",
+        r#"{"name": "tea", "price": 2.5, "amount": 2}"#,
+    );
+    assert_eq!((sold.status, sold.text()), (201, "{\"total\":5.0}"));
+    let refused = post_json(connection, "/items", r#"{"name": "tea", "price": "dear"}"#);
+    assert_eq!(refused.status, refusal, "{}", refused.text());
+}
+
 fn fastapi_is_at_home(event_loop: &str) {
     let Some(mut server) = example("fastapi", event_loop) else {
         return;
@@ -68,14 +80,7 @@ fn fastapi_is_at_home(event_loop: &str) {
         "{\"message\":\"Hello from FastAPI\"}",
         "what the lifespan yields is every request's state"
     );
-    let sold = post_json(
-        &mut connection,
-        "/items",
-        r#"{"name": "tea", "price": 2.5, "amount": 2}"#,
-    );
-    assert_eq!((sold.status, sold.text()), (201, "{\"total\":5.0}"));
-    let refused = post_json(&mut connection, "/items", r#"{"name": "tea", "price": "dear"}"#);
-    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert_sells(&mut connection, 422);
     assert_eq!(
         connection.get("/stream?lines=3&pause=0.01").text(),
         "line 1\nline 2\nline 3\n"
@@ -168,14 +173,7 @@ fn litestar_is_at_home(event_loop: &str) {
         connection.get("/").text(),
         "{\"message\":\"Hello from Litestar\"}"
     );
-    let sold = post_json(
-        &mut connection,
-        "/items",
-        r#"{"name": "tea", "price": 2.5, "amount": 2}"#,
-    );
-    assert_eq!((sold.status, sold.text()), (201, "{\"total\":5.0}"));
-    let refused = post_json(&mut connection, "/items", r#"{"name": "tea", "price": "dear"}"#);
-    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert_sells(&mut connection, 400);
     let counted = connection.post("/count", vec![b'x'; 1_000_000]);
     assert_eq!(counted.text(), "{\"bytes\":1000000}");
     assert_eq!(connection.get("/stream").text(), "line 1\nline 2\nline 3\n");

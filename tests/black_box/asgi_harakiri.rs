@@ -115,19 +115,12 @@ fn servers(lines: &str) -> Vec<Running> {
     servers
 }
 
-/// Asks without waiting for the answer.
-fn ask(server: &Running, target: &str) -> Connection {
-    let mut connection = server.connect();
-    connection.send(format!("GET {target} HTTP/1.1\r\nHost: example.org\r\n\r\n"));
-    connection
-}
-
 #[test]
 fn the_task_of_one_request_is_cancelled_and_its_client_hears_504_while_the_loop_turns() {
     for server in servers("harakiri = 1") {
         let mut connection = server.connect();
         let pid = connection.get("/").text().to_owned();
-        let mut other = ask(&server, "/pieces/0.7");
+        let mut other = server.ask("/pieces/0.7");
         let response = connection.get("/slow/30");
         assert_eq!(
             (response.status, response.text()),
@@ -169,7 +162,7 @@ fn a_web_server_in_front_hears_so_too() {
 fn an_answer_that_stops_amidst_its_body_is_cut() {
     let server = server("harakiri = 1");
     let pid = server.get("/").text().to_owned();
-    let rest = ask(&server, "/stops").rest_until_cut();
+    let rest = server.ask("/stops").rest_until_cut();
     let text = String::from_utf8_lossy(&rest);
     assert!(
         text.contains("some of it") && !text.contains("\r\n0\r\n"),
@@ -194,7 +187,7 @@ fn a_client_that_sends_slowly_and_what_follows_an_answer_are_left_alone() {
 #[test]
 fn a_task_is_cancelled_although_its_client_has_gone() {
     let server = server("harakiri = 2");
-    let mut client = ask(&server, "/stops");
+    let mut client = server.ask("/stops");
     assert_eq!(client.head().unwrap().status, 200);
     client.reset();
     server.wait_for_log(&["\"GET /stops\", whose client is gone, has gone on for "]);
@@ -212,8 +205,7 @@ fn a_task_that_takes_no_notice_has_its_worker_replaced_and_others_are_finished()
         &format!("worker 1 (pid {old}): the task of a request has gone on for "),
         "(harakiri-graceful-timeout = 2)",
     ]);
-    server.wait_for_log(&["worker 1: pid ", &format!("takes over from pid {old}")]);
-    assert_ne!(server.get("/").text(), old);
+    server.wait_for_successor_of(&old);
     soon("it is gone", || !process::is_alive(old.parse().unwrap()));
 }
 
@@ -235,7 +227,7 @@ fn the_client_of_a_request_that_blocks_the_loop_hears_so_and_another_worker_take
     for way in ["/blocked_in_python", "/blocked_at_once", "/blocked_in_c"] {
         for server in servers("harakiri = 1\nharakiri-graceful-timeout = 2") {
             let old = server.get("/").text().to_owned();
-            let mut waiting = ask(&server, "/slow/3600");
+            let mut waiting = server.ask("/slow/3600");
             let response = server.get(way);
             assert_eq!(
                 (response.status, response.text()),
@@ -248,24 +240,12 @@ fn the_client_of_a_request_that_blocks_the_loop_hears_so_and_another_worker_take
             server.wait_for_log(&[&format!("\"GET {way}\" from 127.0.0.1:"), "(harakiri = 1)"]);
             server.wait_for_log(&["app.py\", line ", &way[1..]]);
             server.wait_for_log(&["did not leave within 2 s and is killed"]);
-            let takes_over = place(
-                &server,
-                &["worker 1: pid ", &format!("takes over from pid {old}")],
-            );
-            let killed = place(&server, &["is killed"]);
+            let takes_over = server.place_in_log(&["worker 1: pid ", &format!("takes over from pid {old}")]);
+            let killed = server.place_in_log(&["is killed"]);
             assert!(takes_over < killed, "{}", server.log());
             assert_ne!(server.get("/").text(), old);
         }
     }
-}
-
-/// Where a line of the log stands that holds all of `parts`.
-fn place(server: &Running, parts: &[&str]) -> usize {
-    let log = server.log();
-    let place = log
-        .lines()
-        .position(|line| parts.iter().all(|part| line.contains(part)));
-    place.unwrap_or_else(|| panic!("no line has {parts:?}:\n{log}"))
 }
 
 #[test]
@@ -283,9 +263,9 @@ fn a_web_server_in_front_hears_of_a_loop_that_is_blocked() {
 fn an_answer_that_is_under_way_is_cut_while_the_loop_is_blocked() {
     let server = server("harakiri = 1\nharakiri-graceful-timeout = 60");
     let pid: i32 = server.get("/").text().parse().unwrap();
-    let mut client = ask(&server, "/stops");
+    let mut client = server.ask("/stops");
     assert_eq!(client.head().unwrap().status, 200);
-    let blocking = ask(&server, "/blocked_in_c");
+    let blocking = server.ask("/blocked_in_c");
     let rest = client.rest_until_cut();
     assert!(
         !String::from_utf8_lossy(&rest).contains("\r\n0\r\n"),
@@ -335,7 +315,7 @@ fn a_loop_that_was_blocked_for_a_while_goes_on_with_what_came_meanwhile() {
     upload.send("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n");
     upload.send("x".repeat(1000));
     server.wait_for_log(&["the upload begins"]);
-    let mut gone = ask(&server, "/stops");
+    let mut gone = server.ask("/stops");
     assert_eq!(gone.head().unwrap().status, 200);
     let mut idle = server.connect();
     assert_eq!(idle.get("/").text(), pid);
@@ -409,7 +389,7 @@ fn a_request_may_set_a_deadline_of_its_own_and_take_it_back() {
         .start();
     let old = server.get("/").text().to_owned();
     for way in ["/own_at_once/30", "/own_later/30"] {
-        let mut other = ask(&server, "/pieces/0.5");
+        let mut other = server.ask("/pieces/0.5");
         assert_eq!(server.get(way).status, 504, "{way}: {}", server.log());
         server.wait_for_log(&[&format!("\"GET {way}\" from "), "(set_user_harakiri)"]);
         server.wait_for_log(&[&format!("\"GET {way}\": its task is cancelled")]);

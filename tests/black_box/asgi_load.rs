@@ -7,13 +7,11 @@ use std::thread::{self, JoinHandle};
 
 use nix::sys::signal::Signal;
 
-use crate::soak::{measure, post};
+use crate::soak::post;
+use crate::support::growth::{Growth, number};
 use crate::support::load::Load;
 use crate::support::websocket::{Said, WebSocket};
 use crate::support::{Connection, HTTP, Running, Server, soon, venv};
-
-/// Memory may be this much more after all requests, KiB.
-const LEEWAY: u64 = 1024;
 
 /// An application of a generation, which its life knows.
 const APP: &str = r#"
@@ -298,7 +296,7 @@ fn work(server: &Running, kind: Kind, count: usize) {
 }
 
 fn memory_is_flat(event_loop: &str) {
-    let count: usize = std::env::var("UWRS_SOAK").map_or(500, |count| count.parse().unwrap());
+    let count = number("UWRS_SOAK", 500);
     let Some(home) = venv::with(event_loop) else {
         return;
     };
@@ -306,20 +304,13 @@ fn memory_is_flat(event_loop: &str) {
     let ini = format!("{HTTP}disable-logging = true\nloop = {event_loop}\nhome = {home}\n");
     let server = Server::new().app(APP).ini(&ini).start();
     let worker = server.settle(1)[0];
-    let mut told = String::new();
+    let mut growth = Growth::of(worker);
     for kind in KINDS {
-        // What comes up once: caches, arenas.
-        work(&server, kind, count / 10 + 300);
-        let (before, descriptors) = measure(worker);
-        work(&server, kind, count);
-        soon("all descriptors are given back", || {
-            measure(worker).1 <= descriptors
+        growth.assert_none(&format!("{kind:?}"), count / 10 + 300, count, |count| {
+            work(&server, kind, count);
         });
-        let (after, _) = measure(worker);
-        told += &format!("{kind:?}: {before} KiB, then {after} KiB\n");
-        assert!(after < before + LEEWAY, "{told}");
     }
-    println!("{told}");
+    growth.tell();
     assert_eq!(server.settle(1), [worker], "the worker is the same");
 }
 

@@ -5,13 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Connection, HTTP, Running, Server, soon};
-
-fn ask(server: &Running, target: &str) -> Connection {
-    let mut connection = server.connect();
-    connection.send(format!("GET {target} HTTP/1.1\r\nHost: example.org\r\n\r\n"));
-    connection
-}
+use crate::support::{Connection, HTTP, Server, soon};
 
 fn sorted(mut took: Vec<Duration>) -> Vec<Duration> {
     took.sort();
@@ -56,7 +50,7 @@ fn clients_of_a_worker_that_is_stuck_are_served_by_the_other() {
     for client in &mut clients {
         assert_eq!(client.get("/hello").text(), "hello\n");
     }
-    let mut slow = ask(&server, "/sleep/3");
+    let mut slow = server.ask("/sleep/3");
     let begun = Instant::now();
     thread::sleep(Duration::from_millis(100));
     let took = ask_on(clients, || begun.elapsed() > Duration::from_millis(2500));
@@ -77,14 +71,14 @@ fn when_all_workers_are_stuck_what_they_hold_waits_for_the_first_that_is_free() 
     for client in &mut clients {
         assert_eq!(client.get("/hello").text(), "hello\n");
     }
-    let mut long = ask(&server, "/sleep/4");
-    let mut short = ask(&server, "/sleep/1");
+    let mut long = server.ask("/sleep/4");
+    let mut short = server.ask("/sleep/1");
     thread::sleep(Duration::from_millis(200));
     let asked = Instant::now();
     for client in &mut clients {
         client.send("GET /hello HTTP/1.1\r\nHost: example.org\r\n\r\n");
     }
-    let mut newcomers: Vec<Connection> = (0..4).map(|_| ask(&server, "/hello")).collect();
+    let mut newcomers: Vec<Connection> = (0..4).map(|_| server.ask("/hello")).collect();
     for client in clients.iter_mut().chain(&mut newcomers) {
         assert_eq!(client.response().text(), "hello\n");
     }
@@ -123,7 +117,7 @@ fn a_reload_amidst_slow_requests_loses_nothing() {
         assert_eq!(client.get("/hello").text(), "hello\n");
     }
     let before = server.workers();
-    let mut slow: Vec<Connection> = (0..2).map(|_| ask(&server, "/sleep/1.5")).collect();
+    let mut slow: Vec<Connection> = (0..2).map(|_| server.ask("/sleep/1.5")).collect();
     thread::sleep(Duration::from_millis(100));
     for client in &mut clients {
         client.send("GET /hello HTTP/1.1\r\nHost: example.org\r\n\r\n");

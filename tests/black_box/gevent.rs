@@ -142,13 +142,6 @@ fn server(greenlets: usize, lines: &str) -> Option<Running> {
     Some(Server::new().app(APP).ini(&ini).start())
 }
 
-/// Asks without waiting for the answer.
-fn ask(server: &Running, target: &str) -> Connection {
-    let mut connection = server.connect();
-    connection.send(format!("GET {target} HTTP/1.1\r\nHost: example.org\r\n\r\n"));
-    connection
-}
-
 /// What comes of a chunked body up to its end.
 fn rest_of_chunks(client: &mut Connection) -> String {
     let mut body = Vec::new();
@@ -163,7 +156,7 @@ fn fifty_requests_that_sleep_do_so_at_once() {
     let Some(server) = server(100, "") else { return };
     server.get("/");
     let begun = Instant::now();
-    let sleepers: Vec<Connection> = (0..50).map(|_| ask(&server, "/sleep/1.5")).collect();
+    let sleepers: Vec<Connection> = (0..50).map(|_| server.ask("/sleep/1.5")).collect();
     for mut sleeper in sleepers {
         assert_eq!(sleeper.response().status, 200);
     }
@@ -175,15 +168,15 @@ fn fifty_requests_that_sleep_do_so_at_once() {
 #[test]
 fn no_more_requests_run_at_once_than_there_are_greenlets() {
     let Some(server) = server(5, "") else { return };
-    let clients: Vec<Connection> = (0..22).map(|_| ask(&server, "/stay/0.1")).collect();
+    let clients: Vec<Connection> = (0..22).map(|_| server.ask("/stay/0.1")).collect();
     for mut client in clients {
         assert_eq!(client.response().status, 200);
     }
     assert_eq!(server.get("/most").text(), "5");
     // One is left for the others, as long as four stay.
-    let waiting: Vec<Connection> = (0..4).map(|_| ask(&server, "/wait")).collect();
+    let waiting: Vec<Connection> = (0..4).map(|_| server.ask("/wait")).collect();
     soon("four are there", || server.get("/present").text() == "4");
-    let more: Vec<Connection> = (0..20).map(|_| ask(&server, "/sleep/0.02")).collect();
+    let more: Vec<Connection> = (0..20).map(|_| server.ask("/sleep/0.02")).collect();
     for mut client in more {
         assert_eq!(client.response().status, 200);
     }
@@ -198,7 +191,7 @@ fn no_more_requests_run_at_once_than_there_are_greenlets() {
 fn what_waits_for_a_greenlet_is_answered_when_one_is_free() {
     let Some(server) = server(3, "") else { return };
     let clients: Vec<Connection> = (0..60)
-        .map(|number| ask(&server, if number % 2 == 0 { "/sleep/0.05" } else { "/" }))
+        .map(|number| server.ask(if number % 2 == 0 { "/sleep/0.05" } else { "/" }))
         .collect();
     for mut client in clients {
         assert_eq!(client.response().status, 200);
@@ -213,7 +206,7 @@ fn what_waits_for_a_greenlet_is_answered_when_one_is_free() {
 #[test]
 fn the_librarys_sockets_threads_and_names_wait_as_greenlets_do() {
     let Some(server) = server(20, "") else { return };
-    let slow = ask(&server, "/sleep/2");
+    let slow = server.ask("/sleep/2");
     for _ in 0..3 {
         assert_eq!(server.get("/echo/over").text(), "over");
         assert_eq!(server.get("/name").text(), "1");
@@ -226,7 +219,7 @@ fn every_request_has_a_context_of_its_own() {
     let Some(server) = server(10, "") else { return };
     for _ in 0..3 {
         let mut clients: Vec<(String, Connection)> = (0..8)
-            .map(|number| (number.to_string(), ask(&server, &format!("/who/{number}"))))
+            .map(|number| (number.to_string(), server.ask(&format!("/who/{number}"))))
             .collect();
         for (number, client) in &mut clients {
             assert_eq!(client.response().text(), format!("nobody {number}"));
@@ -248,7 +241,7 @@ fn what_a_request_was_given_goes_with_it() {
 #[test]
 fn answers_stream_while_others_are_answered() {
     let Some(server) = server(10, "") else { return };
-    let mut streams: Vec<Connection> = (0..5).map(|_| ask(&server, "/pieces/0.1")).collect();
+    let mut streams: Vec<Connection> = (0..5).map(|_| server.ask("/pieces/0.1")).collect();
     assert_eq!(server.get("/closed").text(), "");
     for stream in &mut streams {
         let head = stream.head().unwrap();
@@ -267,7 +260,7 @@ fn answers_stream_while_others_are_answered() {
 fn a_client_that_reads_nothing_holds_up_a_greenlet_and_no_one_else() {
     for target in ["/flood/400", "/write/400"] {
         let Some(server) = server(4, "") else { return };
-        let mut slow = ask(&server, target);
+        let mut slow = server.ask(target);
         thread::sleep(Duration::from_millis(300));
         for _ in 0..20 {
             assert_eq!(server.get("/").status, 200);
@@ -287,20 +280,20 @@ fn a_client_that_reads_nothing_holds_up_a_greenlet_and_no_one_else() {
 #[test]
 fn a_client_that_goes_has_its_answer_closed() {
     let Some(server) = server(4, "") else { return };
-    let gone = ask(&server, "/flood/4000");
+    let gone = server.ask("/flood/4000");
     thread::sleep(Duration::from_millis(200));
     gone.reset();
     soon("the one that waited for its client is closed", || {
         server.get("/closed").text() == "flood"
     });
-    let mut gone = ask(&server, "/pieces/0.2");
+    let mut gone = server.ask("/pieces/0.2");
     assert_eq!(gone.head().unwrap().status, 200);
     gone.reset();
     soon("the one that slept is closed", || {
         server.get("/closed").text() == "flood pieces"
     });
     // All are free again.
-    let sleepers: Vec<Connection> = (0..4).map(|_| ask(&server, "/sleep/0.2")).collect();
+    let sleepers: Vec<Connection> = (0..4).map(|_| server.ask("/sleep/0.2")).collect();
     for mut sleeper in sleepers {
         assert_eq!(sleeper.response().status, 200);
     }
@@ -321,7 +314,7 @@ fn whatever_an_application_raises_is_a_500_and_the_worker_serves_on() {
         server.wait_for_log(&["the application raised"]);
         server.wait_for_log(&[name, "as asked"]);
     }
-    let mut broken = ask(&server, "/broken");
+    let mut broken = server.ask("/broken");
     assert_eq!(broken.head().unwrap().status, 200);
     assert_eq!(broken.chunk().unwrap().unwrap(), b"some of it");
     assert!(broken.chunk().is_err(), "it is cut");
@@ -337,9 +330,9 @@ fn harakiri_kills_a_greenlet_and_leaves_the_others_alone() {
     };
     let pid = server.get("/").text().to_owned();
     let mut stuck: Vec<Connection> = ["/sleep/600", "/wait", "/pieces/600"]
-        .map(|target| ask(&server, target))
+        .map(|target| server.ask(target))
         .into();
-    let mut long = ask(&server, "/pieces/0.8");
+    let mut long = server.ask("/pieces/0.8");
     for client in &mut stuck[..2] {
         assert_eq!(client.response().status, 504);
     }
@@ -355,7 +348,7 @@ fn harakiri_kills_a_greenlet_and_leaves_the_others_alone() {
     server.wait_for_log(&["app.py", "in application"]);
     soon("all are over", || server.get("/closed").text() == "pieces pieces");
     assert_eq!(server.get("/").text(), pid, "{}", server.log());
-    let sleepers: Vec<Connection> = (0..9).map(|_| ask(&server, "/sleep/0.5")).collect();
+    let sleepers: Vec<Connection> = (0..9).map(|_| server.ask("/sleep/0.5")).collect();
     for mut sleeper in sleepers {
         assert_eq!(sleeper.response().text(), pid);
     }
@@ -367,7 +360,7 @@ fn a_greenlet_that_takes_no_notice_or_never_waits_costs_its_worker() {
         let lines = "harakiri = 1\nharakiri-graceful-timeout = 1\n";
         let Some(server) = server(10, lines) else { return };
         let pid = server.get("/").text().to_owned();
-        let mut stuck = ask(&server, target);
+        let mut stuck = server.ask(target);
         assert_eq!(stuck.response().status, 504);
         server.wait_for_log(&[&format!("takes over from pid {pid}")]);
         soon("it is dead", || !process::is_alive(pid.parse().unwrap()));
@@ -379,9 +372,9 @@ fn a_greenlet_that_takes_no_notice_or_never_waits_costs_its_worker() {
 fn a_deadline_of_the_applications_own_is_its_greenlets() {
     let Some(server) = server(10, "") else { return };
     let pid = server.get("/").text().to_owned();
-    let mut stuck = ask(&server, "/deadline/600");
-    let mut quick = ask(&server, "/deadline/0.2");
-    let mut other = ask(&server, "/sleep/3");
+    let mut stuck = server.ask("/deadline/600");
+    let mut quick = server.ask("/deadline/0.2");
+    let mut other = server.ask("/sleep/3");
     assert_eq!(quick.response().text(), pid);
     assert_eq!(stuck.response().status, 504);
     assert_eq!(other.response().text(), pid);
@@ -408,8 +401,8 @@ fn bodies_files_hints_and_heads_are_as_on_threads() {
         assert_eq!(server.connect().post("/body", &body).text(), length.to_string());
     }
     assert_eq!(server.get("/file").text(), APP);
-    let mut first = ask(&server, "/hints/1");
-    let mut second = ask(&server, "/hints/2");
+    let mut first = server.ask("/hints/1");
+    let mut second = server.ask("/hints/2");
     for (client, number) in [(&mut first, "1"), (&mut second, "2")] {
         for link in [format!("</{number}>"), format!("</{number}/2>")] {
             let hint = client.head().unwrap();
@@ -446,7 +439,7 @@ fn the_uwsgi_protocol_reaches_greenlets_as_well() {
 #[test]
 fn a_worker_that_is_asked_to_leave_finishes_its_greenlets() {
     let Some(mut server) = server(10, "") else { return };
-    let mut slow: Vec<Connection> = (0..5).map(|_| ask(&server, "/pieces/0.3")).collect();
+    let mut slow: Vec<Connection> = (0..5).map(|_| server.ask("/pieces/0.3")).collect();
     for client in &mut slow {
         assert_eq!(client.head().unwrap().status, 200);
     }
@@ -507,7 +500,7 @@ fn a_worker_without_a_free_greenlet_leaves_requests_to_the_other() {
     for client in &mut clients {
         assert_eq!(client.get("/").status, 200);
     }
-    let mut sleeping: Vec<Connection> = (0..2).map(|_| ask(&server, "/sleep/4")).collect();
+    let mut sleeping: Vec<Connection> = (0..2).map(|_| server.ask("/sleep/4")).collect();
     let begun = Instant::now();
     for client in &mut clients {
         assert_eq!(client.get("/").status, 200);
@@ -552,7 +545,7 @@ def application(environ, start_response):
 fn lazy_applications_and_a_single_process_have_greenlets_too() {
     for lines in ["lazy-apps = true\n", "master = false\n"] {
         let Some(server) = server(10, lines) else { return };
-        let sleepers: Vec<Connection> = (0..8).map(|_| ask(&server, "/sleep/0.5")).collect();
+        let sleepers: Vec<Connection> = (0..8).map(|_| server.ask("/sleep/0.5")).collect();
         for mut sleeper in sleepers {
             assert_eq!(sleeper.response().status, 200);
         }

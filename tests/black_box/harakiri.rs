@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Connection, HTTP, Running, Server, packet, process, soon};
+use crate::support::{HTTP, Running, Server, packet, process, soon};
 
 /// An application that gets stuck in several ways.
 const APP: &str = r#"
@@ -61,22 +61,6 @@ fn server(lines: &str) -> Running {
     Server::new().app(APP).ini(&format!("{HTTP}{lines}")).start()
 }
 
-/// Asks without waiting for the answer.
-fn ask(server: &Running, target: &str) -> Connection {
-    let mut connection = server.connect();
-    connection.send(format!("GET {target} HTTP/1.1\r\nHost: example.org\r\n\r\n"));
-    connection
-}
-
-/// Where a line of the log stands that holds all of `parts`.
-fn place(server: &Running, parts: &[&str]) -> usize {
-    let log = server.log();
-    let place = log
-        .lines()
-        .position(|line| parts.iter().all(|part| line.contains(part)));
-    place.unwrap_or_else(|| panic!("no line has {parts:?}:\n{log}"))
-}
-
 #[test]
 fn the_log_says_where_a_request_is_stuck_and_another_worker_takes_over_first() {
     for (target, function) in [
@@ -86,7 +70,7 @@ fn the_log_says_where_a_request_is_stuck_and_another_worker_takes_over_first() {
     ] {
         let server = server("harakiri = 1\nharakiri-graceful-timeout = 1\n");
         let old = server.get("/").text().to_owned();
-        let _stuck = ask(&server, target);
+        let _stuck = server.ask(target);
         let pid = format!("worker 1 (pid {old})");
         server.wait_for_log(&[
             &pid,
@@ -96,11 +80,8 @@ fn the_log_says_where_a_request_is_stuck_and_another_worker_takes_over_first() {
         ]);
         server.wait_for_log(&["File \"", "app.py\", line ", function]);
         server.wait_for_log(&[&pid, "did not leave within 1 s and is killed", target]);
-        let takes_over = place(
-            &server,
-            &["worker 1: pid ", &format!("takes over from pid {old}")],
-        );
-        let killed = place(&server, &["is killed"]);
+        let takes_over = server.place_in_log(&["worker 1: pid ", &format!("takes over from pid {old}")]);
+        let killed = server.place_in_log(&["is killed"]);
         assert!(takes_over < killed, "{}", server.log());
         soon("it is dead", || !process::is_alive(old.parse().unwrap()));
         assert_ne!(server.get("/").text(), old);
@@ -117,7 +98,7 @@ fn the_log_says_where_a_request_is_stuck_and_another_worker_takes_over_first() {
 fn other_workers_serve_on_and_nobody_waits_for_the_stuck_one() {
     let server = server("processes = 2\nharakiri = 1\nharakiri-graceful-timeout = 1\n");
     let workers = server.settle(2);
-    let _stuck = ask(&server, "/python");
+    let _stuck = server.ask("/python");
     let deadline = Instant::now() + Duration::from_secs(3);
     while Instant::now() < deadline {
         assert_eq!(server.get("/").status, 200);
@@ -132,12 +113,12 @@ fn other_workers_serve_on_and_nobody_waits_for_the_stuck_one() {
 fn other_requests_of_a_stuck_worker_are_finished() {
     let server = server("threads = 4\nharakiri = 3\nharakiri-graceful-timeout = 20\n");
     let old = server.get("/").text().to_owned();
-    let _stuck = ask(&server, "/python");
+    let _stuck = server.ask("/python");
     thread::sleep(Duration::from_millis(1500));
     // Begun later, it ends after the other one was found, and before its own time is up.
-    let mut other = ask(&server, "/sleep/2");
+    let mut other = server.ask("/sleep/2");
     server.wait_for_log(&["has kept the application busy for ", "GET /python"]);
-    server.wait_for_log(&[&format!("takes over from pid {old}")]);
+    server.wait_for_successor_of(&old);
     assert_eq!(other.response().text(), old);
     assert_ne!(server.get("/").text(), old);
     assert!(process::is_alive(old.parse().unwrap()), "it has some grace");
@@ -164,7 +145,7 @@ fn a_piece_that_does_not_come_is_found() {
         let server = server(&format!(
             "threads = {threads}\nharakiri = 1\nharakiri-graceful-timeout = 1\n"
         ));
-        let _stuck = ask(&server, "/pieces/60");
+        let _stuck = server.ask("/pieces/60");
         server.wait_for_log(&[
             "\"GET /pieces/60\" from ",
             "has kept the application busy",
@@ -179,7 +160,7 @@ fn a_piece_that_does_not_come_is_found() {
 fn with_harakiri_verbose_the_log_says_what_the_kernel_knows() {
     let server = server("harakiri = 1\nharakiri-graceful-timeout = 1\nharakiri-verbose = true\n");
     let pid = server.get("/").text().to_owned();
-    let _stuck = ask(&server, "/python");
+    let _stuck = server.ask("/python");
     server.wait_for_log(&["thread ", &format!("of pid {pid}: ")]);
     server.wait_for_log(&["app.py", "stuck_in_python"]);
 }
@@ -206,7 +187,7 @@ def application(environ, start_response):
         .start();
     let old = server.get("/quick").text().to_owned();
     assert_eq!(server.count_log("set_user_harakiri"), 0, "{}", server.log());
-    let mut stuck = ask(&server, "/stuck");
+    let mut stuck = server.ask("/stuck");
     assert_eq!(stuck.response().status, 504, "{}", server.log());
     server.wait_for_log(&[
         &format!(

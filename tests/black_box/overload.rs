@@ -29,12 +29,6 @@ def application(environ, start_response):
     return [b"%d" % os.getpid()]
 "#;
 
-fn ask(server: &Running, target: &str) -> Connection {
-    let mut connection = server.connect();
-    connection.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
-    connection
-}
-
 /// A client is answered with 503 now.
 fn is_sent_away(server: &Running) -> bool {
     server.get("/").status == 503
@@ -56,7 +50,7 @@ fn more_requests_than_a_worker_may_have_are_sent_away_and_the_connection_is_kept
             idle
         })
         .collect();
-    let mut waiting: Vec<Connection> = (0..3).map(|_| ask(&server, "/wait")).collect();
+    let mut waiting: Vec<Connection> = (0..3).map(|_| server.ask("/wait")).collect();
     soon("three are in hand", || is_sent_away(&server));
     for _ in 0..50 {
         let response = kept.get("/");
@@ -92,7 +86,7 @@ fn what_waits_for_a_thread_counts_and_what_is_too_much_hears_so() {
         };
         let server = Server::new().app(WSGI).ini(&format!("{lines}{socket}")).start();
         let ask = |target: &str| match protocol {
-            "http" => ask(&server, target),
+            "http" => server.ask(target),
             _ => {
                 let mut connection = server.connect_unix("app.sock");
                 connection.send(packet::request("GET", target, &[]));
@@ -121,7 +115,7 @@ fn nobody_is_sent_away_while_another_worker_is_idle() {
         .ini(&format!("{HTTP}processes = 2\nlimit-concurrency = 1"))
         .start();
     server.settle(2);
-    let mut waiting = ask(&server, "/wait");
+    let mut waiting = server.ask("/wait");
     thread::sleep(Duration::from_millis(300));
     for _ in 0..20 {
         let response = server.get("/");
@@ -138,10 +132,10 @@ fn a_worker_with_enough_requests_accepts_no_more_and_others_take_them() {
         .ini(&format!("{HTTP}processes = 2\nbackpressure = 4"))
         .start();
     server.settle(2);
-    let mut waiting: Vec<Connection> = (0..8).map(|_| ask(&server, "/wait")).collect();
+    let mut waiting: Vec<Connection> = (0..8).map(|_| server.ask("/wait")).collect();
     // Four for each; whoever comes now waits in the backlog.
     thread::sleep(Duration::from_millis(500));
-    let mut late: Vec<Connection> = (0..3).map(|_| ask(&server, "/")).collect();
+    let mut late: Vec<Connection> = (0..3).map(|_| server.ask("/")).collect();
     late[0].set_patience(Duration::from_millis(700));
     assert!(late[0].try_response().is_err(), "{}", server.log());
     server.write("go", "");

@@ -2,12 +2,8 @@
 //!
 //! A short run by default. `UWRS_SOAK=50000` says how many requests of each kind there are after the first tenth.
 
-use std::fs;
-
-use crate::support::{Connection, HTTP, Running, Server, TOOLBOX, packet, soon, venv};
-
-/// Memory may be this much more after all of them, KiB.
-const LEEWAY: u64 = 1024;
+use crate::support::growth::{Growth, number};
+use crate::support::{Connection, HTTP, Running, Server, TOOLBOX, packet, venv};
 
 const LINES: &str = "
 def file(environ, start_response, rest):
@@ -115,17 +111,8 @@ fn over_uwsgi(server: &Running, kind: Kind, count: usize) {
     }
 }
 
-/// Memory of a process in KiB, and how many descriptors it has.
-pub(crate) fn measure(pid: i32) -> (u64, usize) {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let resident = status.split("VmRSS:").nth(1).unwrap();
-    let resident = resident.split_whitespace().next().unwrap().parse().unwrap();
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
-    (resident, descriptors)
-}
-
 fn soak(lines: &str) {
-    let count: usize = std::env::var("UWRS_SOAK").map_or(500, |count| count.parse().unwrap());
+    let count = number("UWRS_SOAK", 500);
     let ini =
         format!("{HTTP}socket = %duwsgi.sock\n{lines}\npost-buffering = 20000\ndisable-logging = true\n");
     let server = Server::new()
@@ -133,25 +120,21 @@ fn soak(lines: &str) {
         .ini(&ini)
         .start();
     let worker = server.settle(1)[0];
-    let mut told = String::new();
+    let mut growth = Growth::of(worker);
     for kind in KINDS {
         for (protocol, run) in [
             ("http", over_http as fn(&Running, Kind, usize)),
             ("uwsgi", over_uwsgi),
         ] {
-            // What comes up once: caches, arenas, the stacks of threads.
-            run(&server, kind, count / 10 + 300);
-            let (before, descriptors) = measure(worker);
-            run(&server, kind, count);
-            soon("all descriptors are given back", || {
-                measure(worker).1 <= descriptors
-            });
-            let (after, _) = measure(worker);
-            told += &format!("{kind:?} by {protocol}: {before} KiB, then {after} KiB\n");
-            assert!(after < before + LEEWAY, "{told}");
+            growth.assert_none(
+                &format!("{kind:?} by {protocol}"),
+                count / 10 + 300,
+                count,
+                |count| run(&server, kind, count),
+            );
         }
     }
-    println!("{told}");
+    growth.tell();
     assert_eq!(server.settle(1), [worker], "the worker is the same");
 }
 

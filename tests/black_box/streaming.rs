@@ -103,8 +103,7 @@ fn serving(workers: &str) -> Running {
 }
 
 fn ask(server: &Running, target: &str) -> Connection {
-    let mut connection = server.connect();
-    connection.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+    let mut connection = server.ask(target);
     assert_eq!(connection.head().unwrap().status, 200);
     connection
 }

@@ -13,13 +13,6 @@ fn server(threads: usize) -> Running {
     Server::new().ini(&format!("{HTTP}threads = {threads}")).start()
 }
 
-/// Asks without waiting for the answer.
-fn ask(server: &Running, target: &str) -> Connection {
-    let mut connection = server.connect();
-    connection.send(format!("GET {target} HTTP/1.1\r\nHost: example.org\r\n\r\n"));
-    connection
-}
-
 /// An application whose requests meet: each waits until `PATH_INFO` of them are there, and says so; or until a file is.
 const MEETING: &str = r#"
 import os, threading, time
@@ -61,7 +54,7 @@ fn meeting(threads: usize) -> Running {
 #[test]
 fn as_many_requests_run_at_once_as_there_are_threads() {
     let server = meeting(4);
-    let guests: Vec<Connection> = (0..4).map(|_| ask(&server, "/4")).collect();
+    let guests: Vec<Connection> = (0..4).map(|_| server.ask("/4")).collect();
     for mut guest in guests {
         assert_eq!(guest.response().text(), "met");
     }
@@ -70,7 +63,7 @@ fn as_many_requests_run_at_once_as_there_are_threads() {
 #[test]
 fn a_request_overtakes_those_that_wait_as_long_as_a_thread_is_free() {
     let server = meeting(4);
-    let stuck: Vec<Connection> = (0..3).map(|_| ask(&server, "/1000")).collect();
+    let stuck: Vec<Connection> = (0..3).map(|_| server.ask("/1000")).collect();
     soon("three are there", || server.get("/count").text() == "3");
     let mut client = server.connect();
     for _ in 0..200 {
@@ -86,9 +79,9 @@ fn a_request_overtakes_those_that_wait_as_long_as_a_thread_is_free() {
 fn what_comes_while_all_threads_are_busy_waits_and_is_answered() {
     let server = meeting(2);
     let mut stuck: Vec<Connection> = ["/until/first", "/until/second"]
-        .map(|target| ask(&server, target))
+        .map(|target| server.ask(target))
         .into();
-    let mut later: Vec<Connection> = (0..40).map(|_| ask(&server, "/hello")).collect();
+    let mut later: Vec<Connection> = (0..40).map(|_| server.ask("/hello")).collect();
     later[0].set_patience(Duration::from_millis(200));
     assert!(!later[0].has_more(), "there was a third thread");
     later[0].set_patience(PATIENCE);
@@ -134,7 +127,7 @@ fn a_slow_request_among_quick_ones_delays_none_of_them_by_much() {
 #[test]
 fn a_generator_that_takes_its_time_holds_no_one_up() {
     let server = server(2);
-    let mut stream = ask(&server, "/stream/4/10/0.5");
+    let mut stream = server.ask("/stream/4/10/0.5");
     assert_eq!(stream.head().unwrap().status, 200);
     let begun = Instant::now();
     let mut client = server.connect();
@@ -159,7 +152,7 @@ fn a_generator_that_takes_its_time_holds_no_one_up() {
 fn a_stream_is_not_pulled_while_its_reader_sleeps_and_closed_when_it_goes() {
     let server = server(2);
     // More readers than threads: none of them may hold one.
-    let readers: Vec<Connection> = (0..6).map(|_| ask(&server, "/stream/100000/65536")).collect();
+    let readers: Vec<Connection> = (0..6).map(|_| server.ask("/stream/100000/65536")).collect();
     let worker = server.workers()[0];
     let mut client = server.connect();
     for _ in 0..50 {
@@ -174,7 +167,7 @@ fn a_stream_is_not_pulled_while_its_reader_sleeps_and_closed_when_it_goes() {
 #[test]
 fn a_stream_is_closed_while_its_next_piece_is_waited_for() {
     let server = server(2);
-    let mut reader = ask(&server, "/stream/1000/10/0.2");
+    let mut reader = server.ask("/stream/1000/10/0.2");
     assert_eq!(reader.head().unwrap().status, 200);
     assert!(reader.chunk().unwrap().is_some());
     drop(reader);
@@ -303,7 +296,7 @@ fn a_reload_under_load_loses_nothing() {
 #[test]
 fn a_worker_that_leaves_finishes_what_its_threads_have_in_hand() {
     let mut server = server(3);
-    let slow: Vec<Connection> = (0..3).map(|_| ask(&server, "/sleep/1")).collect();
+    let slow: Vec<Connection> = (0..3).map(|_| server.ask("/sleep/1")).collect();
     // They are in the application once a fourth has to wait.
     let busy = eventually("all threads are busy", || {
         let asked = Instant::now();
@@ -325,7 +318,7 @@ fn an_exception_or_a_broken_stream_in_a_thread_ends_its_own_request_only() {
     for _ in 0..10 {
         let failed = server.get("/fail");
         assert_eq!(failed.status, 500);
-        let mut broken = ask(&server, "/fail-late");
+        let mut broken = server.ask("/fail-late");
         assert_eq!(broken.head().unwrap().status, 200);
         assert_eq!(client.get("/hello").text(), "hello\n");
     }
@@ -353,7 +346,7 @@ fn early_hints_arrive_before_the_answer_is_made() {
         .app(HINTS)
         .ini(&format!("{HTTP}threads = 2"))
         .start();
-    let mut client = ask(&server, "/hinted");
+    let mut client = server.ask("/hinted");
     let hints = client.head().unwrap();
     assert_eq!(hints.status, 103);
     assert_eq!(hints.header("Link"), Some("</style.css>; rel=preload"));

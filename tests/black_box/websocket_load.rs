@@ -4,12 +4,10 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::soak::measure;
+use crate::support::growth::{Growth, LEEWAY, measure, number};
 use crate::support::websocket::{Said, WebSocket};
-use crate::support::{HTTP, Running, Server, process, soon};
+use crate::support::{HTTP, Running, Server, process};
 
-/// Memory may be this much more after all of them, KiB.
-const LEEWAY: u64 = 1024;
 /// What an idle one may take, bytes. uvicorn's take about 19,600 (`benches/run --workloads ws-idle`).
 const IDLE: u64 = 8 * 1024;
 
@@ -43,10 +41,6 @@ async def application(scope, receive, send):
 fn server(event_loop: &str) -> Running {
     let ini = format!("{HTTP}disable-logging = true\nloop = {event_loop}\n");
     Server::new().app(APP).ini(&ini).start()
-}
-
-fn number(variable: &str, otherwise: usize) -> usize {
-    std::env::var(variable).map_or(otherwise, |count| count.parse().unwrap())
 }
 
 /// How one ends.
@@ -115,24 +109,15 @@ fn those_opened_and_closed_leave_nothing_behind() {
     let count = number("UWRS_SOAK", 300);
     let server = server("asyncio");
     let worker = server.settle(1)[0];
-    let mut told = String::new();
+    let mut growth = Growth::of(worker);
     for end in ENDS {
-        // What comes up once: caches, arenas.
-        for _ in 0..count / 10 + 200 {
-            open_and_end(&server, end);
-        }
-        let (before, descriptors) = measure(worker);
-        for _ in 0..count {
-            open_and_end(&server, end);
-        }
-        soon("all descriptors are given back", || {
-            measure(worker).1 <= descriptors
+        growth.assert_none(&format!("{end:?}"), count / 10 + 200, count, |count| {
+            for _ in 0..count {
+                open_and_end(&server, end);
+            }
         });
-        let (after, _) = measure(worker);
-        told += &format!("{end:?}: {before} KiB, then {after} KiB\n");
-        assert!(after < before + LEEWAY, "{told}");
     }
-    println!("{told}");
+    growth.tell();
     assert_eq!(server.settle(1), [worker], "the worker is the same");
 }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod client;
 pub(crate) mod directory;
+pub(crate) mod growth;
 pub(crate) mod load;
 pub(crate) mod nginx;
 pub(crate) mod packet;

@@ -272,6 +272,13 @@ impl Running {
         Connection::unix(&self.file(name))
     }
 
+    /// Asks over a connection of its own, without waiting for the answer.
+    pub(crate) fn ask(&self, target: &str) -> Connection {
+        let mut connection = self.connect();
+        connection.send(format!("GET {target} HTTP/1.1\r\nHost: example.org\r\n\r\n"));
+        connection
+    }
+
     /// GETs over a connection of its own.
     pub(crate) fn get(&self, target: &str) -> Response {
         let mut connection = self.connect();
@@ -292,6 +299,22 @@ impl Running {
     pub(crate) fn wait_for_log(&self, parts: &[&str]) -> String {
         within(PATIENCE, || find_line(&self.log(), parts))
             .unwrap_or_else(|| panic!("no line of the log has {parts:?}:\n{}", self.log()))
+    }
+
+    /// Where a line of the log stands that holds all of `parts`.
+    pub(crate) fn place_in_log(&self, parts: &[&str]) -> usize {
+        let log = self.log();
+        let place = log
+            .lines()
+            .position(|line| parts.iter().all(|part| line.contains(part)));
+        place.unwrap_or_else(|| panic!("no line has {parts:?}:\n{log}"))
+    }
+
+    /// Waits until another worker has taken over from the one that answers `/` with its pid, `old`, and answers in its place:
+    /// until that one has heard so, it takes what comes.
+    pub(crate) fn wait_for_successor_of(&self, old: &str) {
+        self.wait_for_log(&["worker 1: pid ", &format!("takes over from pid {old}")]);
+        soon("the successor answers", || self.get("/").text() != old);
     }
 
     /// How many lines of the log hold `part`?
