@@ -22,12 +22,6 @@ class Result:
     worst: float  # the one that waited longest
 
 
-def median(results):
-    """The median of each figure."""
-    return Result(*(statistics.median(getattr(result, field) for result in results)
-                    for field in Result.__dataclass_fields__))
-
-
 def be_greedy(port):
     """Never has fewer than some 10,000 requests unanswered, and takes every answer; until it is killed."""
     connection = socket.create_connection(("127.0.0.1", port))

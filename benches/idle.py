@@ -2,7 +2,6 @@
 
 import resource
 import socket
-import statistics
 from dataclasses import dataclass
 
 from load import p99
@@ -98,9 +97,3 @@ def measure_websockets(session, port, count):
     if closed:
         print(f"    {closed} of {count} idle WebSockets were closed by the server")
     return each
-
-
-def median(results):
-    """The median of each figure."""
-    return Result(*(statistics.median(getattr(result, field) for result in results)
-                    for field in Result.__dataclass_fields__))

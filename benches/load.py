@@ -30,9 +30,9 @@ class Result:
 
 
 def median(results):
-    """The median of each figure."""
-    return Result(*(statistics.median(getattr(result, field) for result in results)
-                    for field in Result.__dataclass_fields__))
+    """The median of each figure of some results of one kind."""
+    kind = type(results[0])
+    return kind(*(statistics.median(getattr(result, field) for result in results) for field in kind.__dataclass_fields__))
 
 
 def script(method, body):

@@ -2,7 +2,6 @@
 
 import hashlib
 import socket
-import statistics
 import threading
 import time
 from dataclasses import dataclass
@@ -19,12 +18,6 @@ class Result:
     before: float  # bytes of private memory after an upload of one piece
     peak: float  # the most while the large ones came in
     cpu: float  # milliseconds of processor per upload
-
-
-def median(results):
-    """The median of each figure."""
-    return Result(*(statistics.median(getattr(result, field) for result in results)
-                    for field in Result.__dataclass_fields__))
 
 
 def upload(port, size):
