@@ -215,6 +215,8 @@ async def eager_tasks(receive, send):
     if not hasattr(asyncio, "eager_task_factory"):
         return
     loop = asyncio.get_running_loop()
+    if type(loop).__module__ == "uvloop" and (3, 13) <= sys.version_info < (3, 13, 3):
+        return  # uvloop gives this factory an argument, `eager_start`, that it takes from 3.13.3 on
     loop.set_task_factory(asyncio.eager_task_factory)
     try:
         task = loop.create_task(receive())
