@@ -1,6 +1,7 @@
 //! The master: forks molds, waits for what happens, asks the [`Supervisor`] what to do about it and does it.
 //! It runs none of the application's code, decides nothing itself, and has one thread.
 
+mod link;
 mod meter;
 mod outputs;
 mod reexecution;
@@ -18,33 +19,30 @@ pub(crate) use supervisor::{
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::launch::{Control, Fifo, Handed, Invocation, Notifier, Prepared, Sockets, Titles, Waiting};
-use crate::mold::{Channel, Next, Report};
+use crate::mold::{Next, Report};
 use crate::program::Program;
 use crate::scoreboard::Scoreboard;
 use crate::server::Ferry;
 use crate::sys::{self, Ending, MasterSignals, Pid, Signal};
 use crate::worker::BoundListener;
+use link::Link;
 use meter::Meter;
 use reexecution::take_over;
 use supervisor::{Input, MoldId, Output, Supervisor};
 use touch::Touches;
 use watch::Watch;
 
+/// How long until a mold is asked again what it had no room for, if nothing else happens.
+const UNSENT_PAUSE: Duration = Duration::from_millis(20);
+
 /// What is kept of a generation.
 struct GenerationFiles {
     config: Arc<Config>,
     listeners: Vec<Arc<BoundListener>>,
-}
-
-/// The way to a mold, and to the workers it forked until they are ready.
-struct Link {
-    mold: MoldId,
-    channel: Channel,
-    pid: Pid,
 }
 
 /// All that the master holds in its hands.
@@ -153,7 +151,7 @@ impl<'a> Master<'a> {
             let link = handover.mold.zip(channel);
             master
                 .links
-                .extend(link.map(|((mold, pid), channel)| Link { mold, channel, pid }));
+                .extend(link.map(|((mold, pid), channel)| Link::new(mold, channel, pid)));
         }
         let settings = listeners.map(|listeners| {
             let config = Arc::clone(&master.config);
@@ -178,6 +176,7 @@ impl<'a> Master<'a> {
                 self.handle(Input::Knock);
             }
             self.take_events();
+            self.send_requests();
             self.read_fifo();
             self.hear_questions();
             self.look_at_files();
@@ -190,7 +189,10 @@ impl<'a> Master<'a> {
     /// Until something happens or is due. Does someone ask for something while there are no workers?
     fn wait(&self) -> bool {
         let now = Instant::now();
-        let due = self.supervisor.next_deadline().into_iter();
+        // A mold that has heard something mostly says so, and that ends the wait; but not always.
+        let unsent = self.links.iter().any(Link::has_unsent);
+        let again = unsent.then(|| now + UNSENT_PAUSE);
+        let due = self.supervisor.next_deadline().into_iter().chain(again);
         let timeout = due
             .chain(self.touches.next_look())
             .chain(self.next_watch())
@@ -208,7 +210,7 @@ impl<'a> Master<'a> {
             Ok(ready) => ready.iter().skip(others).any(|is_ready| *is_ready),
             Err(error) => {
                 log::error!("cannot wait: {error}");
-                std::thread::sleep(std::time::Duration::from_millis(100));
+                std::thread::sleep(Duration::from_millis(100));
                 false
             }
         }

@@ -113,7 +113,7 @@ impl Master<'_> {
         match sys::fork() {
             Ok(Fork::Parent(pid)) => {
                 sys::restore_signals(&before);
-                self.links.push(Link { mold, channel, pid });
+                self.links.push(Link::new(mold, channel, pid));
                 self.handle(Input::MoldStarted { mold, pid });
             }
             Ok(Fork::Child) => {
@@ -190,13 +190,21 @@ impl Master<'_> {
     }
 
     fn ask_mold(&mut self, mold: MoldId, request: Request) {
-        let Some(link) = self.links.iter().find(|link| link.mold == mold) else {
-            return;
-        };
-        if let Err(error) = link.channel.ask(request) {
-            // It is dead, and that is about to be known; or it does not listen, and then it is better dead.
-            log::debug!("cannot ask mold {mold}: {error}");
-            send(link.pid, Signal::SIGKILL);
+        let link = self.links.iter_mut().find(|link| link.mold == mold);
+        if let Some(link) = link {
+            link.ask(request);
+        }
+        self.send_requests();
+    }
+
+    /// Sends the molds what waits for them.
+    pub(super) fn send_requests(&mut self) {
+        for link in &mut self.links {
+            if let Err(error) = link.send() {
+                // It is dead, and that is about to be known; or it does not listen, and then it is better dead.
+                log::debug!("cannot ask mold {}: {error}", link.mold);
+                send(link.pid, Signal::SIGKILL);
+            }
         }
     }
 

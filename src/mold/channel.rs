@@ -89,14 +89,15 @@ impl Channel {
         Self(fd)
     }
 
-    /// Sends a request.
+    /// Sends a request, without waiting: [`io::ErrorKind::WouldBlock`] where the mold has to read others first.
     pub fn ask(&self, request: Request) -> io::Result<()> {
         sys::send_message(self.as_fd(), &request.encode())
     }
 
-    /// Sends a report.
+    /// Sends a report, when there is room: hundreds of workers report at once, and none may be lost. The master never
+    /// waits for a mold, so this can't be for long.
     pub fn report(&self, report: &Report) -> io::Result<()> {
-        sys::send_message(self.as_fd(), &report.encode())
+        sys::send_message_waiting(self.as_fd(), &report.encode())
     }
 
     /// The next report, at the master's end.

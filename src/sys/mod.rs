@@ -38,7 +38,7 @@ pub use signals::{
 };
 pub use sockets::{
     Received, defer_accept, message_pair, receive_descriptor, receive_message, send_descriptor, send_file,
-    send_message,
+    send_message, send_message_waiting,
 };
 pub use title::ProcessTitle;
 

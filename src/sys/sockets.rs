@@ -108,8 +108,16 @@ pub fn receive_descriptor(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<O
 /// Sends one message without waiting; `WouldBlock` where the other end has stopped reading, `BrokenPipe`
 /// where it is gone.
 pub fn send_message(fd: BorrowedFd<'_>, message: &[u8]) -> io::Result<()> {
+    send_with(fd, message, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT)
+}
+
+/// Sends one message, as soon as the other end has made room for it; `BrokenPipe` where it is gone.
+pub fn send_message_waiting(fd: BorrowedFd<'_>, message: &[u8]) -> io::Result<()> {
+    send_with(fd, message, MsgFlags::MSG_NOSIGNAL)
+}
+
+fn send_with(fd: BorrowedFd<'_>, message: &[u8], flags: MsgFlags) -> io::Result<()> {
     loop {
-        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
         match send(fd.as_raw_fd(), message, flags) {
             Ok(_) => return Ok(()),
             Err(Errno::EINTR) => {}
@@ -147,6 +155,24 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
+
+    #[test]
+    fn more_messages_than_the_socket_holds_arrive_when_the_sender_waits() {
+        let (here, there) = message_pair().unwrap();
+        let sender = std::thread::spawn(move || {
+            (0..2_000).try_for_each(|_| send_message_waiting(here.as_fd(), b"report"))
+        });
+        let (mut buffer, mut heard) = ([0; 64], 0);
+        loop {
+            match receive_message(there.as_fd(), &mut buffer).unwrap() {
+                Received::Message(_) => heard += 1,
+                Received::Nothing => std::thread::yield_now(),
+                Received::End => break,
+            }
+        }
+        sender.join().unwrap().unwrap();
+        assert_eq!(heard, 2_000);
+    }
 
     #[test]
     fn messages_keep_their_bounds_and_the_end_is_seen() {
