@@ -56,6 +56,14 @@ fn reread(arguments: &[OsString]) -> Result<Config, Vec<String>> {
 /// `--check`, and with `app` the application is imported as a worker would.
 fn check(config: &Config, app: bool) -> ExitCode {
     complain(&config.warnings, &[]);
+    for note in &config.notes {
+        eprintln!("uwrs: note: {note}");
+    }
+    let faults = launch::check(config);
+    complain(&[], &faults);
+    if !faults.is_empty() {
+        return ExitCode::FAILURE;
+    }
     if !app {
         return ExitCode::SUCCESS;
     }

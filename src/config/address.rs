@@ -29,7 +29,7 @@ impl ListenAddress {
         }
         if text.starts_with('=') {
             return Err(format!(
-                "\"{text}\" is one of shared-socket, which is not supported yet"
+                "\"{text}\" is one of shared-socket, which is not supported yet: name the address itself, as in http = :80"
             ));
         }
         if let Some(name) = text.strip_prefix('@').or_else(|| text.strip_prefix("\\0")) {

@@ -166,8 +166,8 @@ pub enum Status {
     Always(&'static str),
     /// Accepted and ignored, and the reason why nothing is lost by that.
     Unneeded(&'static str),
-    /// Accepted and ignored: uWSGI has it, uwrs does not have it yet.
-    NotYet,
+    /// Accepted and ignored: uWSGI has it, uwrs does not have it yet. What to do meanwhile; empty: nothing helps.
+    NotYet(&'static str),
     /// Refused, and the way out: uwrs does not have it, and nothing would work as it was meant without it.
     Refused(&'static str),
 }
@@ -189,10 +189,10 @@ impl Definition {
         }
     }
 
-    /// An option of uWSGI that is not built yet.
-    pub const fn later(name: &'static str, kind: Kind, theme: Theme) -> Self {
+    /// An option of uWSGI that is not built yet, and what to do meanwhile.
+    pub const fn later(name: &'static str, kind: Kind, theme: Theme, meanwhile: &'static str) -> Self {
         let mut definition = Self::new(name, kind, theme, "");
-        definition.status = Status::NotYet;
+        definition.status = Status::NotYet(meanwhile);
         definition
     }
 

@@ -110,15 +110,16 @@ pub fn parse(arguments: impl Iterator<Item = OsString>, host: &dyn Host) -> Resu
     let (config, became) = resolve::resolve(&options, host, &mut problems);
     let asked = |name: &str| line.commands.iter().find(|(command, _)| *command == name);
     let shown = asked("show-config").map(|_| show::show(&options, &became));
-    let (messages, warnings) = problems.into_messages();
+    let said = problems.into_messages();
     let Some(mut config) = config.map(Box::new) else {
         return Err(Failure {
             shown,
-            warnings,
-            messages,
+            warnings: said.warnings,
+            messages: said.errors,
         });
     };
-    config.warnings = warnings;
+    config.warnings = said.warnings;
+    config.notes = said.notes;
     if let Some(shown) = shown {
         return Ok(Invocation::Print(shown));
     }

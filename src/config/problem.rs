@@ -11,6 +11,7 @@ use super::said::{Origin, Setting};
 pub(super) struct Problems {
     errors: Vec<Problem>,
     warnings: Vec<Problem>,
+    notes: Vec<Problem>,
     cut_comments: BTreeMap<String, Vec<(usize, String)>>,
     is_incomplete: bool,
 }
@@ -53,6 +54,11 @@ impl Problems {
         self.warn(&setting.origin, &setting.name, reason);
     }
 
+    /// All is well, but it may be good to know.
+    pub(super) fn note(&mut self, origin: &Origin, text: impl AsRef<str>) {
+        self.notes.push(Problem::new(origin, "", text.as_ref()));
+    }
+
     /// A comment behind a value was cut off. All of a file are told in one warning.
     pub(super) fn comment_cut(&mut self, setting: &Setting) {
         let Origin::File { name, line } = &setting.origin else {
@@ -69,14 +75,25 @@ impl Problems {
         !self.errors.is_empty()
     }
 
-    /// The errors and the warnings, each in the order of their places.
-    pub(super) fn into_messages(mut self) -> (Vec<String>, Vec<String>) {
+    /// All of them, each kind in the order of their places.
+    pub(super) fn into_messages(mut self) -> Messages {
         for (name, mut lines) in std::mem::take(&mut self.cut_comments) {
             lines.sort();
             self.warnings.push(cut_comments(name, &lines));
         }
-        (sorted(self.errors), sorted(self.warnings))
+        Messages {
+            errors: sorted(self.errors),
+            warnings: sorted(self.warnings),
+            notes: sorted(self.notes),
+        }
     }
+}
+
+/// What [`Problems`] come to.
+pub(super) struct Messages {
+    pub(super) errors: Vec<String>,
+    pub(super) warnings: Vec<String>,
+    pub(super) notes: Vec<String>,
 }
 
 impl Problem {

@@ -40,16 +40,31 @@ pub(super) fn markdown() -> String {
     }
     text.push_str(LATER);
     for theme in Theme::ALL {
-        let later: Vec<String> = table::options()
-            .filter(|known| known.theme == theme && known.status == Status::NotYet)
-            .flat_map(Definition::names)
-            .map(|name| format!("`{name}`"))
-            .collect();
-        if !later.is_empty() {
-            let _ = writeln!(text, "\n**{theme}**: {}", later.join(", "));
+        let rows = later(theme);
+        if !rows.is_empty() {
+            let _ = write!(text, "\n**{theme}**\n\n| option | meanwhile |\n| --- | --- |\n");
+            text.extend(rows);
         }
     }
     text
+}
+
+/// A row for each way out, with all the options that share it; those without one come last.
+fn later(theme: Theme) -> Vec<String> {
+    let mut rows: Vec<(&str, Vec<String>)> = Vec::new();
+    for known in table::options().filter(|known| known.theme == theme) {
+        let Status::NotYet(meanwhile) = known.status else {
+            continue;
+        };
+        match rows.iter_mut().find(|(other, _)| *other == meanwhile) {
+            Some((_, options)) => options.push(names(known)),
+            None => rows.push((meanwhile, vec![names(known)])),
+        }
+    }
+    rows.sort_by_key(|(meanwhile, _)| meanwhile.is_empty());
+    rows.iter()
+        .map(|(meanwhile, options)| format!("| {} | {} |\n", options.join(", "), cell(meanwhile)))
+        .collect()
 }
 
 const INTRODUCTION: &str = "# Options
@@ -66,7 +81,7 @@ the environment says (`UWSGI_HTTP`, `UWRS_HTTP`) gives way to files, and files t
 const UNNEEDED: &str = "
 ## Not needed
 
-These are accepted and ignored; nothing is lost by that.
+These are accepted and ignored; nothing is lost by that. A line of the log, or of `--check`, says so.
 
 | option | because |
 | --- | --- |
@@ -84,8 +99,8 @@ Without these nothing would work as it was meant, so they are errors.
 const LATER: &str = "
 ## Not supported yet
 
-These are accepted and ignored, with a warning that names the line. All other options of uWSGI are known by name
-and ignored in the same way, so that they can be told from typing errors.
+These are accepted and ignored, with a warning that names the line and what to do meanwhile. All other options of uWSGI are
+known by name and ignored in the same way, so that they can be told from typing errors.
 ";
 
 fn row(known: &Definition) -> String {

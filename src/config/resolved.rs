@@ -26,6 +26,8 @@ pub struct Config {
     /// Things to tell the operator once the log is open: unknown options, obsolete ones, clamped values. Each
     /// begins with its place (`uwsgi.ini:12: …`).
     pub warnings: Vec<String>,
+    /// Things that the operator may want to know: options that are not needed, what `print` says.
+    pub notes: Vec<String>,
 }
 
 /// One listening socket.

@@ -60,7 +60,8 @@ fn meaning(options: &Options, setting: &Setting, became: &BTreeMap<usize, String
         };
     };
     match definition.status {
-        Status::NotYet => return "ignored: not supported yet".to_owned(),
+        Status::NotYet("") => return "ignored: not supported yet".to_owned(),
+        Status::NotYet(meanwhile) => return format!("ignored: not supported yet: {meanwhile}"),
         Status::Unneeded(why) => return format!("ignored: {why}"),
         Status::Refused(way_out) => return format!("refused: {way_out}"),
         _ => {}

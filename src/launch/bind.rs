@@ -12,7 +12,7 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::occupant;
 use super::privileges::{find_group, find_user};
-use crate::config::{ListenAddress, ListenerConfig, SocketOptions};
+use crate::config::{ListenAddress, ListenerConfig, Owner, SocketOptions};
 use crate::sys;
 
 /// Seconds that the kernel keeps a TCP connection to itself until the client has sent something.
@@ -139,12 +139,16 @@ fn why_not_inet(error: &io::Error, address: SocketAddr) -> String {
     }
 }
 
+/// What is wrong with a path of which this is so.
+pub(super) const NO_DIRECTORY: &str =
+    "the directory does not exist: make it, or have systemd do it (RuntimeDirectory=)";
+
 fn bind_unix(path: &Path, options: &SocketOptions) -> Result<Socket, String> {
     remove_stale(path)?;
     let address = SockAddr::unix(path).map_err(|error| format!("not a path for a socket: {error}"))?;
     let socket = new_socket(Domain::UNIX).map_err(|error| reason_of(&error))?;
     socket.bind(&address).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => "the directory does not exist".to_owned(),
+        ErrorKind::NotFound => NO_DIRECTORY.to_owned(),
         ErrorKind::PermissionDenied => "permission denied: the directory must be writable".to_owned(),
         _ => reason_of(&error),
     })?;
@@ -165,17 +169,21 @@ fn dress(path: &Path, options: &SocketOptions) -> Result<(), String> {
     let Some(owner) = &options.owner else {
         return Ok(());
     };
-    let user = find_user(&owner.user).map_err(|error| format!("chown-socket: {error}"))?;
-    let group = owner.group.as_deref().map(|group| find_group("group", group));
-    let group = group
-        .transpose()
-        .map_err(|error| format!("chown-socket: {error}"))?;
-    sys::change_owner(path, Some(user.uid), group).map_err(|error| {
+    let (user, group) = find_owner(owner)?;
+    sys::change_owner(path, Some(user), group).map_err(|error| {
         format!(
             "chown-socket: {}: only root may give files away",
             reason_of(&error)
         )
     })
+}
+
+/// The numbers of `chown-socket`'s user and group, who must exist.
+pub(super) fn find_owner(owner: &Owner) -> Result<(u32, Option<u32>), String> {
+    let at = |error| format!("chown-socket: {error}");
+    let user = find_user(&owner.user).map_err(at)?;
+    let group = owner.group.as_deref().map(|group| find_group("group", group));
+    Ok((user.uid, group.transpose().map_err(at)?))
 }
 
 /// Makes room for a unix socket: the file of one that nobody listens on goes; anything else stays.

@@ -1,15 +1,20 @@
 //! `daemonize`: leaving the terminal. The process that was called stays until the server is up, so that its
-//! exit status tells whether it came up.
+//! exit status tells whether it came up. And [`Waiting`]: whoever is to hear why it did not, beside the log.
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::sys::{self, Fork};
 
-/// The server's end of what the calling process waits for.
+/// Who waits to hear how the start went, because the log is somewhere else.
 #[derive(Debug)]
-pub(crate) struct Waiting(File);
+pub(crate) enum Waiting {
+    /// The calling process, at the other end of a pipe.
+    Caller(File),
+    /// Whoever sees what was standard error before the log's file took its place (`logto`).
+    Terminal(File),
+}
 
 /// Who one is after [`detach`].
 pub(crate) enum Detached {
@@ -38,7 +43,7 @@ pub(crate) fn detach() -> std::io::Result<Detached> {
                 sys::exit_now(0);
             }
             sys::redirect_input()?;
-            Ok(Detached::Daemon(Waiting(File::from(write))))
+            Ok(Detached::Daemon(Waiting::Caller(File::from(write))))
         }
     }
 }
@@ -59,6 +64,12 @@ fn wait(read: OwnedFd) -> i32 {
 }
 
 impl Waiting {
+    /// Before standard error becomes the log's file. `None`: there is none.
+    pub(crate) fn at_terminal() -> Option<Self> {
+        let terminal = std::io::stderr().as_fd().try_clone_to_owned().ok()?;
+        Some(Self::Terminal(File::from(terminal)))
+    }
+
     /// The server is up: the caller ends with 0.
     pub(crate) fn succeed(self) {
         self.tell(0, "");
@@ -66,21 +77,29 @@ impl Waiting {
 
     /// It is not: the caller ends with that status and prints why.
     pub(crate) fn fail(self, status: i32, reason: &str) {
+        if let Self::Terminal(mut terminal) = self {
+            let _ = writeln!(terminal, "uwrs: {reason}");
+            return;
+        }
         // 0 would be taken for success.
         let status = u8::try_from(status).unwrap_or(1).max(1);
         self.tell(status, reason);
     }
 
-    fn tell(mut self, status: u8, reason: &str) {
+    fn tell(self, status: u8, reason: &str) {
+        let Self::Caller(mut caller) = self else {
+            return;
+        };
         let mut message = vec![status];
         message.extend_from_slice(reason.as_bytes());
         // Nobody reads only when the caller was killed.
-        let _ = self.0.write_all(&message);
+        let _ = caller.write_all(&message);
     }
 }
 
-impl std::os::fd::AsFd for Waiting {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        std::os::fd::AsFd::as_fd(&self.0)
+impl AsFd for Waiting {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        let (Self::Caller(file) | Self::Terminal(file)) = self;
+        file.as_fd()
     }
 }

@@ -31,7 +31,7 @@ pub(crate) use notify::Notifier;
 pub(crate) use pidfile::{remove as remove_pidfile, write as write_pidfile};
 pub(crate) use sockets::Sockets;
 
-use crate::config::{Config, ProtocolKind};
+use crate::config::{Config, ListenAddress, ProtocolKind};
 use crate::master::plural;
 use crate::program::Program;
 use crate::sys::Identity;
@@ -73,6 +73,10 @@ pub fn run(config: Config, program: Program<'_>, invocation: Invocation) -> i32 
     let log_file = log_file.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
     let waiting = match go_to_background(&config, &invocation, log_file.as_deref()) {
         Ok(Detached::Daemon(waiting)) => Some(waiting),
+        // A program that a master became has nobody who waits.
+        Ok(Detached::Foreground) if log_file.is_some() && invocation.handed.is_none() => {
+            Waiting::at_terminal()
+        }
         Ok(Detached::Foreground) => None,
         Ok(Detached::Caller(status)) => return status,
         Err(error) => {
@@ -81,8 +85,10 @@ pub fn run(config: Config, program: Program<'_>, invocation: Invocation) -> i32 
         }
     };
     if let Err(error) = logging::start(log_file.as_deref()) {
-        eprintln!("uwrs: {error}");
-        waiting.into_iter().for_each(|waiting| waiting.fail(1, &error));
+        match waiting {
+            Some(waiting) => waiting.fail(1, &error),
+            None => eprintln!("uwrs: {error}"),
+        }
         return 1;
     }
     match prepare(config, program, invocation, started) {
@@ -98,6 +104,24 @@ pub fn run(config: Config, program: Program<'_>, invocation: Invocation) -> i32 
             1
         }
     }
+}
+
+/// What would keep [`run`] from starting a server and can be told without doing anything, for `--check`. Each is one
+/// sentence.
+pub fn check(config: &Config) -> Vec<String> {
+    let identity = privileges::find_identity(&config.processes).err();
+    let owner = config.sockets.owner.as_ref();
+    let owner = owner.and_then(|owner| bind::find_owner(owner).err());
+    let homeless = config.listeners.iter().filter_map(|listener| {
+        let ListenAddress::Unix(path) = &listener.address else {
+            return None;
+        };
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty())?;
+        let error = directory.metadata().err()?;
+        let is_missing = error.kind() == std::io::ErrorKind::NotFound;
+        is_missing.then(|| format!("{}: {}: {}", listener.origin, path.display(), bind::NO_DIRECTORY))
+    });
+    identity.into_iter().chain(owner).chain(homeless).collect()
 }
 
 fn go_to_background(
@@ -131,6 +155,7 @@ fn prepare<'a>(
     }
     let warnings = config.warnings.iter().chain(&invocation.warnings);
     warnings.for_each(|warning| log::warn!("{warning}"));
+    config.notes.iter().for_each(|note| log::info!("{note}"));
     if let Some(descriptors) = config.processes.max_fd {
         set_descriptor_limit(descriptors);
     }

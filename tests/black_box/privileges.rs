@@ -82,6 +82,21 @@ fn a_unix_socket_belongs_to_whom_it_was_given() {
 }
 
 #[test]
+fn a_virtualenv_that_the_user_may_not_see_is_not_said_to_be_missing() {
+    if nobody().is_none() {
+        return;
+    }
+    let server = Server::new();
+    let secret = server.path().join("secret");
+    fs::create_dir_all(secret.join("venv/bin")).unwrap();
+    fs::write(secret.join("venv/bin/python"), "").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o700)).unwrap();
+    let ini = format!("{HTTP}uid = nobody\nhome = %dsecret/venv\n");
+    let finished = server.ini(&ini).run();
+    finished.assert_refused(1, &["home: ", "may not read", "secret/venv"]);
+}
+
+#[test]
 fn root_is_warned_about() {
     if !geteuid().is_root() {
         skip("only root can be warned about being root");

@@ -46,6 +46,39 @@ fn a_unix_socket_in_a_directory_that_is_missing() {
 }
 
 #[test]
+fn what_stands_in_the_way_of_a_start_is_found_by_check() {
+    let faults = [
+        ("uid = no-such-user\n", "no such user"),
+        ("gid = no-such-group\n", "no such group"),
+        ("socket = %dmissing/app.sock\n", "directory does not exist"),
+        (
+            "socket = %dapp.sock\nchown-socket = no-such-user\n",
+            "chown-socket",
+        ),
+    ];
+    for (lines, reason) in faults {
+        let finished = Server::new()
+            .ini(&format!("{HTTP}{lines}"))
+            .args(["--check"])
+            .run();
+        finished.assert_refused(1, &["error: ", reason]);
+    }
+}
+
+#[test]
+fn why_a_server_does_not_start_is_told_beside_its_log_too() {
+    let finished = Server::new()
+        .app("import nowhere\n")
+        .ini(&format!("{HTTP}logto = %duwsgi.log\n"))
+        .run();
+    finished.assert_refused(NO_APPLICATION, &["uwrs: ", "No module named 'nowhere'"]);
+    assert_eq!(finished.log.lines().count(), 1, "{}", finished.log);
+    let log = fs::read_to_string(finished.path().join("uwsgi.log")).unwrap();
+    assert_line(&log, &["error", "No module named 'nowhere'"]);
+    assert_line(&log, &["File ", "app.py", "line 1"]);
+}
+
+#[test]
 fn a_socket_file_left_behind_is_no_trouble() {
     let server = Server::new();
     // A listener that is gone leaves its file.
@@ -217,6 +250,7 @@ fn a_user_that_does_not_exist() {
 fn a_log_in_a_directory_that_is_missing() {
     let finished = Server::new().ini(&format!("{HTTP}logto = %dnowhere/log\n")).run();
     finished.assert_refused(1, &["nowhere/log"]);
+    assert_eq!(finished.log.lines().count(), 1, "{}", finished.log);
 }
 
 #[test]

@@ -222,6 +222,7 @@ fn defaults() -> Config {
         },
         said: Vec::new(),
         warnings: Vec::new(),
+        notes: Vec::new(),
     }
 }
 

@@ -203,7 +203,7 @@ impl Reader<'_> {
     /// Tells of magic variables that stand for nothing, where it matters: not in a value that is ignored anyway.
     fn remark_on_magic(&mut self, origin: &Origin, name: &str, mut letters: Vec<char>) {
         let is_ignored = match table::find(name) {
-            Some(known) => known.status == Status::NotYet,
+            Some(known) => matches!(known.status, Status::NotYet(_)),
             None => !is_plausible(name),
         };
         if is_ignored {

@@ -79,6 +79,7 @@ impl<'a> Resolver<'a> {
             logging: logging?,
             said: self.said(),
             warnings: Vec::new(),
+            notes: Vec::new(),
         })
     }
 

@@ -15,6 +15,7 @@ impl Resolver<'_> {
     pub(super) fn remark(&mut self) {
         let options = self.options;
         let mut by_name: BTreeMap<&str, Vec<&Setting>> = BTreeMap::new();
+        let mut unneeded: BTreeMap<&str, Vec<&Setting>> = BTreeMap::new();
         for setting in options.settings() {
             if let Some(known) = setting.definition {
                 by_name.entry(known.name).or_default().push(setting);
@@ -30,25 +31,42 @@ impl Resolver<'_> {
                 Some(Status::Refused(way_out)) => {
                     self.problems.error(&first.origin, &first.name, way_out);
                 }
-                Some(Status::NotYet) if self.is_graceful_term(first) && others == 0 => {
-                    let reason = format!("{name} is not needed and ignored: TERM stops gracefully anyway");
+                Some(Status::NotYet(_)) if self.is_graceful_term(first) && others == 0 => {
+                    unneeded
+                        .entry("TERM stops gracefully anyway")
+                        .or_default()
+                        .push(first);
+                }
+                Some(Status::NotYet(meanwhile)) => {
+                    let colon = if meanwhile.is_empty() { "" } else { ": " };
+                    let reason =
+                        format!("{name} is not supported yet, it is ignored{again}{colon}{meanwhile}");
                     self.problems.warn(&first.origin, "", reason);
                 }
-                Some(Status::NotYet) => {
-                    let reason = format!("{name} is not supported yet, it is ignored{again}");
-                    self.problems.warn(&first.origin, "", reason);
-                }
-                Some(Status::Unneeded(why)) => {
-                    let reason = format!("{name} is not needed and ignored: {why}");
-                    self.problems.warn(&first.origin, "", reason);
-                }
+                Some(Status::Unneeded(why)) => unneeded.entry(why).or_default().push(first),
                 Some(Status::Always(why)) => self.remark_on_always(name, why),
                 _ => {}
             }
         }
+        self.note_unneeded(unneeded);
         self.remark_on_plugins();
         for setting in options.all("print") {
-            self.problems.warn(&setting.origin, "", &setting.value);
+            self.problems.note(&setting.origin, &setting.value);
+        }
+    }
+
+    /// One line for all that nothing is lost without for the same reason.
+    fn note_unneeded(&mut self, unneeded: BTreeMap<&str, Vec<&Setting>>) {
+        for (why, mut settings) in unneeded {
+            settings.sort_by_key(|setting| setting.place);
+            let names: Vec<&str> = settings
+                .iter()
+                .filter_map(|setting| setting.definition)
+                .map(|known| known.name)
+                .collect();
+            let are = if names.len() == 1 { "is" } else { "are" };
+            let text = format!("{} {are} not needed and ignored: {why}", names.join(", "));
+            self.problems.note(&settings[0].origin, text);
         }
     }
 

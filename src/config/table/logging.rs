@@ -12,7 +12,8 @@ pub(super) const OPTIONS: &[Definition] = &[
         Kind::File,
         Theme::Logging,
         "write the log to this file instead of standard error",
-    ),
+    )
+    .aliases(&["logto2"]),
     Definition::new(
         "touch-logreopen",
         Kind::File,

@@ -103,7 +103,7 @@ mod tests {
                 Status::Always(reason) | Status::Unneeded(reason) | Status::Refused(reason) => {
                     assert!(!reason.is_empty(), "{}", definition.name);
                 }
-                Status::NotYet => assert!(definition.help.is_empty(), "{}", definition.name),
+                Status::NotYet(_) => assert!(definition.help.is_empty(), "{}", definition.name),
             }
         }
     }

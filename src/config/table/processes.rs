@@ -41,19 +41,22 @@ pub(super) const OPTIONS: &[Definition] = &[
         "uid",
         Kind::Text("USER"),
         "run as this user once the sockets are open",
-    ),
+    )
+    .aliases(&["immediate-uid"]),
     option(
         "gid",
         Kind::Text("GROUP"),
         "run as this group once the sockets are open",
-    ),
+    )
+    .aliases(&["immediate-gid"]),
     option("umask", Kind::Octal, "mask of the modes of new files"),
-    option("pidfile", Kind::File, "write the master's pid here at start"),
+    option("pidfile", Kind::File, "write the master's pid here at start").aliases(&["pidfile2"]),
     option(
         "safe-pidfile",
         Kind::File,
         "write the master's pid here once everything is up",
-    ),
+    )
+    .aliases(&["safe-pidfile2"]),
     option(
         "vacuum",
         Kind::Flag,
@@ -65,6 +68,7 @@ pub(super) const OPTIONS: &[Definition] = &[
         Kind::File,
         "leave the terminal and write the log to this file",
     )
+    .aliases(&["daemonize2"])
     .short('d'),
     option(
         "die-on-term",

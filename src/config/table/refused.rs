@@ -12,7 +12,7 @@ pub(super) const OPTIONS: &[Definition] = &[
     refused(
         "emperor",
         Theme::Processes,
-        "not supported yet: start one uwrs for each vassal",
+        "not supported yet: start one uwrs for each vassal, as in uwrs vassals/blog.ini",
     )
     .repeats(),
     refused("xml", Theme::Files, ONLY_INI)

@@ -21,6 +21,12 @@ pub(super) const OPTIONS: &[Definition] = &[
         Theme::Sockets,
         "the kernel wakes one worker for each connection",
     ),
+    Definition::unneeded(
+        "http-manage-expect",
+        Kind::OptionalText("VALUE"),
+        Theme::Sockets,
+        "Expect: 100-continue is answered anyway",
+    ),
     flag("no-defer-accept", Theme::Sockets, "TCP_DEFER_ACCEPT is not used"),
     flag(
         "http-auto-chunked",
@@ -96,6 +102,30 @@ pub(super) const OPTIONS: &[Definition] = &[
     text("plugins-dir", Theme::Files, "all plug-ins are built in")
         .aliases(&["plugin-dir"])
         .repeats(),
+    text(
+        "max-apps",
+        Theme::Application,
+        "there may be any number of applications",
+    ),
+    text(
+        "py-executable",
+        Theme::Application,
+        "sys.executable is the virtualenv's Python",
+    )
+    .aliases(&["py-sys-executable"]),
+    flag(
+        "reaper",
+        Theme::Processes,
+        "processes that have ended are always reaped",
+    )
+    .short('r'),
+    Definition::unneeded(
+        "logdate",
+        Kind::OptionalText("VALUE"),
+        Theme::Logging,
+        "every line of the log has its date and time",
+    )
+    .aliases(&["log-date"]),
     flag("autoload", Theme::Files, "all plug-ins are built in"),
     text("binary-path", Theme::Files, "the program knows where it is"),
 ];

@@ -128,6 +128,10 @@ impl Machine {
     pub(super) fn warnings(&self) -> Vec<String> {
         self.config(&[]).warnings
     }
+
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.config(&[]).notes
+    }
 }
 
 impl Host for Machine {

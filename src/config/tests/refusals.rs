@@ -152,7 +152,7 @@ fn what_is_wrong_is_told_with_its_place_and_the_way_out() {
         ),
         (
             "emperor = /etc/vassals",
-            "uwsgi.ini:2: emperor: not supported yet: start one uwrs for each vassal",
+            "uwsgi.ini:2: emperor: not supported yet: start one uwrs for each vassal, as in uwrs vassals/blog.ini",
         ),
     ] {
         assert_eq!(Machine::with_lines(lines).faults()[0], expected, "{lines}");
@@ -321,15 +321,8 @@ fn what_is_odd_is_warned_about() {
         ),
         (
             "static-map = /a=/a\nstatic-map = /b=/b",
-            "uwsgi.ini:2: static-map is not supported yet, it is ignored (said 2 times)",
-        ),
-        (
-            "thunder-lock",
-            "uwsgi.ini:2: thunder-lock is not needed and ignored: the kernel wakes one worker for each connection",
-        ),
-        (
-            "hook-master-start = unix_signal:15 gracefully_kill_them_all",
-            "uwsgi.ini:2: hook-master-start is not needed and ignored: TERM stops gracefully anyway",
+            "uwsgi.ini:2: static-map is not supported yet, it is ignored (said 2 times): have the web server in front \
+             send the files, or the application (WhiteNoise)",
         ),
         (
             "legion-freq = 3",
@@ -357,8 +350,6 @@ fn what_is_odd_is_warned_about() {
             "plugin = http,rack,psgi",
             "uwsgi.ini:2: plugin: not built in, it is ignored: rack, psgi",
         ),
-        ("print = hello", "uwsgi.ini:2: hello"),
-        ("for-times = 3\nprint = again\nendfor =", "uwsgi.ini:3: again"),
         (
             "endif =",
             "uwsgi.ini:2: endif: stands outside of its block and is ignored",
@@ -512,5 +503,31 @@ fn how_many_workers_there_are_at_a_time_must_make_sense() {
     ] {
         let machine = Machine::with_lines(&format!("{lines}\nhttp = :8000\nmodule = app"));
         assert_eq!(machine.errors(&["uwsgi.ini"]), [error], "{lines}");
+    }
+}
+
+#[test]
+fn what_is_not_needed_is_noted_once_for_each_reason() {
+    let cases = [
+        (
+            "thunder-lock",
+            "uwsgi.ini:2: thunder-lock is not needed and ignored: the kernel wakes one worker for each connection",
+        ),
+        (
+            "hook-master-start = unix_signal:15 gracefully_kill_them_all",
+            "uwsgi.ini:2: hook-master-start is not needed and ignored: TERM stops gracefully anyway",
+        ),
+        (
+            "ignore-sigpipe = true\nignore-write-errors = true\ndisable-write-exception = true",
+            "uwsgi.ini:2: ignore-sigpipe, ignore-write-errors, disable-write-exception are not needed and ignored: a \
+             client that goes away raises nothing in the application",
+        ),
+        ("print = hello", "uwsgi.ini:2: hello"),
+        ("for-times = 3\nprint = again\nendfor =", "uwsgi.ini:3: again"),
+    ];
+    for (lines, expected) in cases {
+        let machine = Machine::with_lines(lines);
+        assert_eq!(machine.notes(), [expected], "{lines}");
+        assert_eq!(machine.warnings(), [""; 0], "{lines}");
     }
 }

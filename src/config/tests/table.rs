@@ -67,6 +67,7 @@ fn meaning(machine: &Machine, arguments: &[&str]) -> String {
         other => panic!("{all:?}: {other:?}"),
     };
     config.warnings.clear();
+    config.notes.clear();
     config.said.clear();
     for listener in &mut config.listeners {
         listener.origin.clear();
@@ -138,24 +139,26 @@ fn every_option_that_works_changes_something() {
 
 #[test]
 fn every_option_that_is_ignored_is_accepted_everywhere_and_told() {
-    let ignored = options().filter(|known| matches!(known.status, Status::NotYet | Status::Unneeded(_)));
+    let ignored = options().filter(|known| matches!(known.status, Status::NotYet(_) | Status::Unneeded(_)));
     // These open a block, which is skipped.
     let blocks = ["if-hostname-match", "if-not-hostname-match"];
     for known in ignored.filter(|known| !blocks.contains(&known.name)) {
         for name in known.names() {
-            let file = Machine::with_lines(&format!("{name} = 1"));
-            let warnings = file.warnings();
-            assert_eq!(warnings.len(), 1, "{warnings:?}");
-            assert!(
-                warnings[0].starts_with(&format!("uwsgi.ini:2: {} is not ", known.name)),
-                "{warnings:?}"
-            );
-            let flag = format!("--{name}=1");
-            let warnings = Machine::new().config(&[&flag]).warnings;
-            assert!(
-                warnings[0].starts_with(&format!("--{name}: {} is not ", known.name)),
-                "{warnings:?}"
-            );
+            let file = Machine::with_lines(&format!("{name} = 1")).config(&[]);
+            let flag = Machine::new().config(&[&format!("--{name}=1")]);
+            for (place, config) in [("uwsgi.ini:2".to_owned(), file), (format!("--{name}"), flag)] {
+                // What nothing is lost without is nothing to be warned of.
+                let (told, silent) = match known.status {
+                    Status::Unneeded(_) => (config.notes, config.warnings),
+                    _ => (config.warnings, config.notes),
+                };
+                let [told] = &told[..] else { panic!("{told:?}") };
+                assert!(
+                    told.starts_with(&format!("{place}: {} is not ", known.name)),
+                    "{told}"
+                );
+                assert_eq!(silent, [""; 0]);
+            }
         }
     }
 }
