@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// A Python version as far as compatibility goes.
@@ -46,6 +47,9 @@ pub(crate) enum Home {
 /// Looks at `home` with the eyes of a Python of `ours`. An error is one sentence.
 pub(crate) fn inspect(home: &Path, ours: PythonVersion) -> Result<Home, String> {
     let shown = home.display();
+    if is_hidden(home) {
+        return Err(hidden(home));
+    }
     if !home.exists() {
         return Err(format!(
             "{shown} does not exist: make it with python{ours} -m venv {shown}"
@@ -110,6 +114,9 @@ fn find_python(home: &Path, ours: PythonVersion) -> Result<PathBuf, String> {
     }
     let shown = home.display();
     for path in &candidates {
+        if is_hidden(path) {
+            return Err(hidden(path));
+        }
         if let Ok(aim) = fs::read_link(path) {
             return Err(format!(
                 "{} is a link to {}, which is not there: make the virtualenv anew with python{ours} -m venv --clear {shown}",
@@ -121,6 +128,21 @@ fn find_python(home: &Path, ours: PythonVersion) -> Result<PathBuf, String> {
     Err(format!(
         "{shown} has no bin/python: make it anew with python{ours} -m venv --clear {shown}"
     ))
+}
+
+/// May this user not even see whether it is there? The usual cause where `uid` is set and Python or its virtualenv lies
+/// in someone's home.
+fn is_hidden(path: &Path) -> bool {
+    matches!(path.metadata(), Err(error) if error.kind() == io::ErrorKind::PermissionDenied)
+}
+
+fn hidden(path: &Path) -> String {
+    let shown = path.display();
+    let aim = fs::read_link(path).map_or(String::new(), |aim| format!(", a link to {}", aim.display()));
+    format!(
+        "this user may not read {shown}{aim}: give it the right to, on every directory of the way there (namei -l {shown} \
+         shows them)"
+    )
 }
 
 /// `version = 3.11.7` (venv), `version_info = 3.11.7.final.0` (virtualenv, uv).
