@@ -6,13 +6,13 @@
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use crate::support::record::Record;
 use crate::support::{Connection, HTTP, Running, Server, TOOLBOX, packet, process, soon};
 
 const WORKERS: usize = 3;
@@ -20,9 +20,6 @@ const WORKERS: usize = 3;
 /// Memory may be this much more after all of it, bytes: of the master and the mold; of a worker, which has threads whose
 /// arenas fill as it comes.
 const LEEWAY: [u64; 3] = [1 << 20, 1 << 20, 16 << 20];
-
-/// How long a killed process may take to be gone.
-const AGONY: Duration = Duration::from_millis(500);
 
 const OPTIONS: &str = "\
 socket = %duwsgi.sock
@@ -56,56 +53,6 @@ impl Dice {
         (0..count)
             .map(|index| ((first + index * 7) % 251) as u8)
             .collect()
-    }
-}
-
-/// A request that has no answer, or no whole one.
-#[derive(Debug)]
-struct Lost {
-    sent: Instant,
-    noticed: Instant,
-    #[expect(dead_code, reason = "shown by a test that fails")]
-    what: String,
-    #[expect(dead_code, reason = "shown by a test that fails")]
-    why: io::Error,
-}
-
-/// What all threads write to.
-#[derive(Default)]
-struct Record {
-    stop: AtomicBool,
-    answered: AtomicUsize,
-    rude: AtomicUsize,
-    wrong: Mutex<Vec<String>>,
-    lost: Mutex<Vec<Lost>>,
-    /// Processes that were killed, and when.
-    deaths: Mutex<Vec<(Instant, i32)>>,
-}
-
-impl Record {
-    fn goes_on(&self) -> bool {
-        !self.stop.load(Ordering::Relaxed)
-    }
-
-    fn lose(&self, sent: Instant, what: String, why: io::Error) {
-        let noticed = Instant::now();
-        self.lost.lock().unwrap().push(Lost {
-            sent,
-            noticed,
-            what,
-            why,
-        });
-    }
-
-    /// Requests that were lost while no worker died that might have had them.
-    fn unexplained(&self, log: &str) -> Vec<Lost> {
-        let mut deaths = std::mem::take(&mut *self.deaths.lock().unwrap());
-        // A mold has no request; what seemed to be one and was a worker is in the log with its pid.
-        deaths.retain(|(_, pid)| log.contains(&format!("(pid {pid}) was killed by SIGKILL")));
-        let held = |lost: &Lost, at| lost.sent <= at + AGONY && at <= lost.noticed;
-        let mut lost = std::mem::take(&mut *self.lost.lock().unwrap());
-        lost.retain(|lost| !deaths.iter().any(|&(at, _)| held(lost, at)));
-        lost
     }
 }
 
@@ -267,16 +214,14 @@ fn disturb(server: &Running, record: &Record, until: Instant) -> String {
                 let mold = children.iter().find(|child| !process::has_event_loop(child.pid));
                 if let Some(mold) = mold {
                     // It may be a worker that has no loop yet, and has one when it dies.
-                    record.deaths.lock().unwrap().push((Instant::now(), mold.pid));
-                    process::signal(mold.pid, Signal::SIGKILL);
+                    record.kill(mold.pid);
                 }
             }
             _ => {
                 let workers = server.workers();
                 if !workers.is_empty() {
                     let victim = workers[dice.below(workers.len())];
-                    record.deaths.lock().unwrap().push((Instant::now(), victim));
-                    process::signal(victim, Signal::SIGKILL);
+                    record.kill(victim);
                 }
             }
         }

@@ -29,6 +29,7 @@ mod deadlines;
 mod examples;
 mod fault;
 mod ferry;
+mod ferry_faults;
 mod fifo;
 mod files;
 mod fork;

@@ -8,6 +8,7 @@ pub(crate) mod load;
 pub(crate) mod nginx;
 pub(crate) mod packet;
 pub(crate) mod process;
+pub(crate) mod record;
 pub(crate) mod server;
 pub(crate) mod venv;
 pub(crate) mod wait;

@@ -1,6 +1,5 @@
 //! The real program in a directory of its own: [`Server`] is what to run, [`Running`] is it, up and ready.
 
-use std::cell::{OnceCell, RefCell};
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -10,6 +9,7 @@ use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -121,8 +121,8 @@ impl Server {
             child: Some(child),
             directory: self.directory,
             notifications: Some(notifications),
-            heard: RefCell::default(),
-            port: OnceCell::new(),
+            heard: Mutex::default(),
+            port: OnceLock::new(),
         };
         running.wait_until_ready(1);
         running
@@ -212,8 +212,8 @@ impl Finished {
             child: None,
             directory: self.directory,
             notifications: None,
-            heard: RefCell::default(),
-            port: OnceCell::new(),
+            heard: Mutex::default(),
+            port: OnceLock::new(),
         }
     }
 
@@ -230,8 +230,8 @@ pub(crate) struct Running {
     child: Option<Child>,
     directory: Directory,
     notifications: Option<UnixDatagram>,
-    heard: RefCell<Vec<String>>,
-    port: OnceCell<u16>,
+    heard: Mutex<Vec<String>>,
+    port: OnceLock<u16>,
 }
 
 impl Running {
@@ -355,7 +355,6 @@ impl Running {
         pids.filter(|&pid| process::has_event_loop(pid)).collect()
     }
 
-    /// Waits until there are a master, a mold and so many workers, each with its loop, and nothing else: no generation
     /// The workers, once there are as many as of `old` and none of those is left.
     pub(crate) fn settle_anew(&self, old: &[i32]) -> Vec<i32> {
         soon("all workers are new ones", || {
@@ -365,6 +364,7 @@ impl Running {
         self.settle(old.len())
     }
 
+    /// Waits until there are a master, a mold and so many workers, each with its loop, and nothing else: no generation
     /// that leaves, no process between two forks. Gives the pids of the workers.
     pub(crate) fn settle(&self, workers: usize) -> Vec<i32> {
         eventually("a master, a mold and the workers", || {
@@ -391,7 +391,7 @@ impl Running {
 
     /// What it told its service manager so far, one notification each.
     pub(crate) fn notifications(&self) -> Vec<String> {
-        let mut heard = self.heard.borrow_mut();
+        let mut heard = self.heard.lock().unwrap();
         let mut buffer = [0; 4096];
         while let Some(Ok(count)) = self.notifications.as_ref().map(|socket| socket.recv(&mut buffer)) {
             heard.push(String::from_utf8_lossy(&buffer[..count]).into_owned());
