@@ -83,14 +83,21 @@ mod word {
     pub(super) const BEAT_BESIDE: usize = OVERSTAYED + 2;
     /// The earliest deadline of these.
     pub(super) const DEADLINE_BESIDE: usize = OVERSTAYED + 3;
+    /// Milliseconds for which the loop was at work, as far as anyone looks. Its watchman writes this one.
+    pub(super) const AT_WORK: usize = OVERSTAYED + 4;
+    /// The sum of these.
+    pub(super) const AT_WORK_BESIDE: usize = OVERSTAYED + 5;
+    /// How many of these there are.
+    pub(super) const BESIDE: usize = OVERSTAYED + 6;
 }
 
-const _: () = assert!(word::DEADLINE_BESIDE < SLOT_WORDS);
+const _: () = assert!(word::BESIDE < SLOT_WORDS);
 
 /// What a worker is doing, apart from requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WorkerState {
     /// Nobody's slot.
+    #[default]
     Vacant,
     /// Getting ready.
     Starting,
@@ -212,7 +219,7 @@ impl Scoreboard {
 }
 
 /// Whose slot it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Occupant {
     /// Process.
     pub pid: Pid,
@@ -313,6 +320,12 @@ impl Slot {
         self.words().get(word::BEAT)
     }
 
+    /// The loop, which another one drives, was at work for so many milliseconds more, not waiting for something to do. On
+    /// the thread that watches it only.
+    pub fn worked(&self, milliseconds: u64) {
+        self.words().add(word::AT_WORK, milliseconds);
+    }
+
     /// No thread is in the application any more.
     pub fn rest(&self) {
         self.words().set(word::STINT, 0);
@@ -408,7 +421,7 @@ pub struct ShownStint<'a> {
 }
 
 /// What a slot says at some moment. Times are milliseconds of [`sys::monotonic_milliseconds`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SlotSnapshot {
     /// Whose it is; pid 0: nobody's.
     pub occupant: Occupant,
@@ -444,6 +457,13 @@ pub struct SlotSnapshot {
     pub deadline: Option<u64>,
     /// Since when the application goes on with what it was told to give up.
     pub overstayed: Option<u64>,
+    /// Leaves what comes to others.
+    pub burdened: bool,
+    /// How many loops it has.
+    pub loops: u64,
+    /// Milliseconds for which these were at work, all together; 0 where nobody looks: another loop drives them, and how many
+    /// workers there are depends on it (`cheaper`).
+    pub at_work: u64,
 }
 
 /// A request under way.

@@ -196,6 +196,9 @@ mod tests {
             beat: None,
             deadline: None,
             overstayed: None,
+            burdened: false,
+            loops: 1,
+            at_work: 0,
         }
     }
 

@@ -248,6 +248,9 @@ mod tests {
             beat,
             deadline: None,
             overstayed: None,
+            burdened: false,
+            loops: 1,
+            at_work: 0,
         }
     }
 

@@ -11,15 +11,16 @@ pub struct Strand {
 }
 
 impl Strand {
-    /// What adds up.
-    const COUNTS: [usize; 7] = [
-        word::ACTIVE,
-        word::REQUESTS,
-        word::SERVER_ERRORS,
-        word::EXCEPTIONS,
-        word::BYTES_SENT,
-        word::ACCEPTED,
-        word::CONNECTIONS,
+    /// What adds up, and where.
+    const COUNTS: [(usize, usize); 8] = [
+        (word::ACTIVE, word::ACTIVE),
+        (word::REQUESTS, word::REQUESTS),
+        (word::SERVER_ERRORS, word::SERVER_ERRORS),
+        (word::EXCEPTIONS, word::EXCEPTIONS),
+        (word::BYTES_SENT, word::BYTES_SENT),
+        (word::ACCEPTED, word::ACCEPTED),
+        (word::CONNECTIONS, word::CONNECTIONS),
+        (word::AT_WORK, word::AT_WORK_BESIDE),
     ];
 
     /// Of which the earliest counts, and where it goes.
@@ -42,11 +43,13 @@ impl Strand {
     pub fn gather<'a>(strands: impl Iterator<Item = &'a mut Self>, worker: &Slot) {
         let to = worker.words();
         let mut times = [0; Self::TIMES.len()];
+        let mut count = 0;
         for strand in strands {
             let from = strand.slot.words();
-            for (seen, index) in strand.seen.iter_mut().zip(Self::COUNTS) {
+            count += 1;
+            for (seen, (index, sum)) in strand.seen.iter_mut().zip(Self::COUNTS) {
                 let now = from.get(index);
-                to.add(index, now.wrapping_sub(*seen));
+                to.add(sum, now.wrapping_sub(*seen));
                 *seen = now;
             }
             let last_accept = from.get(word::LAST_ACCEPT).max(to.get(word::LAST_ACCEPT));
@@ -58,5 +61,6 @@ impl Strand {
         for (time, (_, index)) in times.into_iter().zip(Self::TIMES) {
             to.set(index, time);
         }
+        to.set(word::BESIDE, count);
     }
 }

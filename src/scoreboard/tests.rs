@@ -210,6 +210,9 @@ fn what_other_loops_of_a_worker_write_adds_up_in_its_slot() {
     slot.beat(50);
     beside.beat(40);
     idle.beat(45);
+    slot.worked(100);
+    beside.worked(20);
+    idle.worked(3);
     beside.set_overstayed(Some(30));
     Strand::gather(strands.iter_mut(), &slot);
     let during = slot.snapshot();
@@ -219,6 +222,7 @@ fn what_other_loops_of_a_worker_write_adds_up_in_its_slot() {
         (20, Some(40), Some(30))
     );
     assert_eq!(slot.last_beat(), 50, "its own");
+    assert_eq!((during.loops, during.at_work), (3, 123));
     assert_eq!(during.request.unwrap().line, "GET /own");
     beside.end(500, 7);
     beside.end(200, 5);

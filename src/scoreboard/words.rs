@@ -150,6 +150,9 @@ impl SlotWords<'_> {
             deadline: earliest([word::DEADLINE, word::DEADLINE_BESIDE].map(|index| self.get(index))),
             beat: earliest([word::BEAT, word::BEAT_BESIDE].map(|index| self.get(index))),
             overstayed: earliest([word::OVERSTAYED, word::OVERSTAYED_BESIDE].map(|index| self.get(index))),
+            burdened: self.get(word::BURDENED) != 0,
+            loops: self.get(word::BESIDE) + 1,
+            at_work: self.get(word::AT_WORK) + self.get(word::AT_WORK_BESIDE),
         }
     }
 }

@@ -12,6 +12,7 @@ mod poll;
 mod process;
 mod signals;
 mod sockets;
+mod thread_watch;
 mod title;
 
 pub use backlog::{SocketDiagnosis, waiting_connections};
@@ -40,6 +41,7 @@ pub use sockets::{
     Received, defer_accept, message_pair, receive_descriptor, receive_message, send_descriptor, send_file,
     send_message, send_message_waiting,
 };
+pub use thread_watch::ThreadWatch;
 pub use title::ProcessTitle;
 
 pub use nix::sys::signal::Signal;

@@ -41,7 +41,7 @@ pub(super) fn serve(
     is_minded: bool,
     sources: &dyn Fn() -> Vec<PathBuf>,
 ) -> io::Result<Finished> {
-    let limits = seat.config.limits.clone();
+    let config = Arc::clone(&seat.config);
     let (worker, gateway) = match is_minded {
         false => {
             let make = |limits, log, slot| EventLoop::new(gateway, limits, log, slot);
@@ -56,7 +56,7 @@ pub(super) fn serve(
     };
     let helm = Arc::new(Helm::new(worker, gateway.is_some()));
     let weak = Arc::downgrade(&helm);
-    let watchman = Watchman::employ(&helm, &limits, || driver.observer());
+    let watchman = Watchman::employ(&helm, &config, || driver.observer());
     let driven = Rc::new(Driven {
         helm,
         gateway,

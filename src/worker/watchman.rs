@@ -4,6 +4,9 @@
 //! the minder of a worker with threads has: clients whose requests are overdue hear so, connections that would have to wait
 //! cross to idle workers, and what needs no application goes on.
 //!
+//! And where it depends on that how many workers there are (`cheaper`), it keeps the account of the time for which the loop is at
+//! work: whenever it looks, does the loop's thread wait for events?
+//!
 //! A loop that waits for something to do and one that is blocked look the same from outside. So one that has not turned for
 //! a while is rung for: it turns, or it is blocked.
 
@@ -13,8 +16,9 @@ use std::time::{Duration, Instant};
 
 use uwrs_api::{Frame, Observer};
 
-use crate::config::Limits;
-use crate::sys::{self, EpollEvents};
+use crate::config::Config;
+use crate::scoreboard::Slot;
+use crate::sys::{self, EpollEvents, ThreadWatch};
 
 use super::driven::Helm;
 use super::pool::EVENTS;
@@ -23,6 +27,8 @@ use super::pool::EVENTS;
 const LOOK: Duration = Duration::from_millis(250);
 /// And at most.
 const SHORTEST_LOOK: Duration = Duration::from_millis(5);
+/// At least, where it keeps an account.
+const LOOK_FOR_WORK: Duration = Duration::from_millis(50);
 /// Looks after which a loop that does not turn is rung for.
 const PATIENCE: u64 = 2;
 /// And where it has turned last because it was rung for: it has nothing to do.
@@ -42,21 +48,27 @@ impl Watchman {
     /// Employs one, if there is something to watch for. `observer`: what tells what the loop's thread is doing.
     pub(super) fn employ(
         helm: &Arc<Helm>,
-        limits: &Limits,
+        config: &Config,
         observer: impl FnOnce() -> Option<Box<dyn Observer>>,
     ) -> Option<Self> {
-        let slow = limits.slow_callback;
-        if slow.is_none() && !helm.can_be_minded {
+        let slow = config.limits.slow_callback;
+        let account = config
+            .processes
+            .scaling
+            .cheaper
+            .and_then(|_| Account::open(&helm.slot));
+        if slow.is_none() && account.is_none() && !helm.can_be_minded {
             return None;
         }
         let observer = slow.and_then(|_| observer());
         let helm = Arc::clone(helm);
-        let look = slow.map_or(LOOK, |slow| (slow / 8).clamp(SHORTEST_LOOK, LOOK));
+        let longest = account.as_ref().map_or(LOOK, |_| LOOK_FOR_WORK);
+        let look = slow.map_or(longest, |slow| (slow / 8).clamp(SHORTEST_LOOK, longest));
         let reporter = slow.map(|limit| Reporter::new(limit, observer));
         let thread = thread::Builder::new()
             .name("watchman".to_owned())
             .stack_size(STACK_BYTES)
-            .spawn(move || watch(&helm, look, reporter));
+            .spawn(move || watch(&helm, look, reporter, account));
         thread
             .inspect_err(|error| {
                 log::error!("the thread that watches the loop could not be started: {error}");
@@ -74,7 +86,7 @@ impl Watchman {
     }
 }
 
-fn watch(helm: &Helm, look: Duration, mut reporter: Option<Reporter>) {
+fn watch(helm: &Helm, look: Duration, mut reporter: Option<Reporter>, mut account: Option<Account>) {
     let mut lookout = Lookout::new(look.as_millis() as u64);
     let mut events = EpollEvents::with_capacity(EVENTS);
     let mut minds = false;
@@ -83,7 +95,9 @@ fn watch(helm: &Helm, look: Duration, mut reporter: Option<Reporter>) {
             true => helm.mind(look, &mut events),
             false => thread::park_timeout(look),
         }
-        let finding = lookout.look(sys::monotonic_milliseconds(), helm.slot.last_beat());
+        let now = sys::monotonic_milliseconds();
+        account.iter_mut().for_each(|account| account.look(now));
+        let finding = lookout.look(now, helm.slot.last_beat());
         minds = helm.can_be_minded && matches!(finding, Finding::Blocked(_));
         match finding {
             Finding::Fine => {}
@@ -197,6 +211,38 @@ impl Lookout {
                 Finding::Blocked(now.saturating_sub(since))
             }
             _ => Finding::Fine,
+        }
+    }
+}
+
+/// The account of the time for which the loop is at work.
+struct Account {
+    thread: ThreadWatch,
+    slot: Slot,
+    last_look: u64,
+}
+
+impl Account {
+    /// Of the calling thread. `None`: the kernel does not tell what a thread does.
+    fn open(slot: &Slot) -> Option<Self> {
+        let thread = ThreadWatch::of_caller();
+        let thread = thread.inspect_err(|error| {
+            log::debug!(
+                "only time on a processor counts for cheaper: what a thread waits for is not known: {error}"
+            );
+        });
+        Some(Self {
+            thread: thread.ok()?,
+            slot: slot.clone(),
+            last_look: sys::monotonic_milliseconds(),
+        })
+    }
+
+    /// What it does now stands for all the time since the last look.
+    fn look(&mut self, now: u64) {
+        let elapsed = now.saturating_sub(std::mem::replace(&mut self.last_look, now));
+        if !self.thread.waits_for_events() {
+            self.slot.worked(elapsed);
         }
     }
 }

@@ -46,6 +46,7 @@ mod privileges;
 mod reload;
 mod rude;
 mod scaling;
+mod scaling_loops;
 mod signals;
 mod soak;
 mod streaming;
