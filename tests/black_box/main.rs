@@ -23,6 +23,7 @@ mod asgi_spec;
 mod asgi_trailers;
 mod boot;
 mod command_line;
+mod contexts;
 mod crash;
 mod crowd;
 mod deadlines;

@@ -109,7 +109,7 @@ impl Starter {
                 let caught = catcher.get().take();
                 let made = made?;
                 if let Some((step, context)) = caught {
-                    raw::call_in_context(py, step.bind(py), context.bind(py))?;
+                    raw::in_context(context.bind(py), || step.call0(py))??;
                 }
                 if let Some(all) = all
                     && !is_done(&made)?

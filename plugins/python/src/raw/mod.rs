@@ -15,7 +15,6 @@ pub(crate) use attach::{
 pub(crate) use descriptor::duplicate_descriptor;
 pub(crate) use launch::{Launch, launch};
 pub(crate) use object::{
-    call_in_context, forget_lookups, in_new_context, insert_or_existing, latin1, latin1_bytes,
-    reference_count,
+    copy_context, forget_lookups, in_context, insert_or_existing, latin1, latin1_bytes, reference_count,
 };
 pub(crate) use observer::StackObserver;

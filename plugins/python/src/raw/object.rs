@@ -73,37 +73,22 @@ pub(crate) fn insert_or_existing<'py>(
     Ok((dict.len() == before).then_some(there))
 }
 
-/// Calls `callable` without arguments, inside the context variables of `context` (PEP 567).
-pub(crate) fn call_in_context(
-    py: Python<'_>,
-    callable: &Bound<'_, PyAny>,
-    context: &Bound<'_, PyAny>,
-) -> PyResult<()> {
-    // SAFETY: a live object; anything but a context is refused with an exception.
-    if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
-        return Err(PyErr::fetch(py));
-    }
-    let called = callable.call0();
-    // SAFETY: entered above on this thread; what runs inside leaves what it enters.
-    if unsafe { ffi::PyContext_Exit(context.as_ptr()) } != 0 {
-        return Err(PyErr::fetch(py));
-    }
-    called.map(drop)
+/// A copy of the present context (PEP 567): what it has now, and what is set in it from now on.
+pub(crate) fn copy_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: gives a new reference to a context, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }
 }
 
-/// Runs `work` inside a copy of the present context (PEP 567): what it sets there is gone afterwards. Greenlets, each of
-/// which has its present context, may be switched meanwhile.
+/// Runs `work` inside a context. Greenlets, each of which has its present context, may be switched meanwhile.
 ///
 /// # Errors
-/// The interpreter refuses the context, before or after the work.
-pub(crate) fn in_new_context<R>(py: Python<'_>, work: impl FnOnce() -> R) -> PyResult<R> {
-    // SAFETY: gives a new reference to a context, or null with an exception set.
-    let context = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent())? };
-    // SAFETY: a context that no one has entered.
+/// The interpreter refuses to enter it (it is entered already, on whatever thread, or is no context), or to leave it.
+pub(crate) fn in_context<R>(context: &Bound<'_, PyAny>, work: impl FnOnce() -> R) -> PyResult<R> {
+    // SAFETY: a live object; anything but a context that no one has entered is refused with an exception.
     if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
-        return Err(PyErr::fetch(py));
+        return Err(PyErr::fetch(context.py()));
     }
-    let entered = Entered(Some(context));
+    let entered = Entered(Some(context.clone()));
     let result = work();
     entered.leave()?;
     Ok(result)

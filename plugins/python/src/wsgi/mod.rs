@@ -8,6 +8,7 @@
 mod answer;
 mod body;
 mod caches;
+mod contexts;
 mod current;
 mod early_hints;
 mod environ;
@@ -32,6 +33,7 @@ use uwrs_api::{BodyMode, Exchange, Gateway, Request};
 use crate::mounts::{Mounts, Place};
 use crate::{Settings, failure, raw, uwsgi_module};
 
+use contexts::Contexts;
 use current::CurrentExchange;
 use environ::{EnvironBuilder, Facts};
 use response::Delivery;
@@ -42,6 +44,7 @@ pub(crate) struct WsgiGateway {
     mounts: Arc<Mounts<Py<PyAny>>>,
     environ: RefCell<EnvironBuilder>,
     starters: RefCell<Starters>,
+    contexts: Contexts,
     /// Where early hints go, and what is written.
     current: CurrentExchange,
 }
@@ -59,6 +62,7 @@ impl WsgiGateway {
             mounts: Arc::new(mounts),
             environ: RefCell::new(environ),
             starters: RefCell::new(starters),
+            contexts: Contexts::default(),
             current,
         })
     }
@@ -81,6 +85,7 @@ impl WsgiGateway {
             mounts: Arc::clone(&self.mounts),
             environ: RefCell::new(environ),
             starters: RefCell::new(Starters::new(&current)),
+            contexts: Contexts::default(),
             current,
         })
     }
@@ -124,17 +129,34 @@ impl WsgiGateway {
                 return response::broken(py, responder, &request, "making start_response failed", &error);
             }
         };
-        let in_hand = self.current.set(responder.forerunner());
-        let returned = app.bind(py).call1((environ, starter.callable(py)));
-        drop(in_hand);
-        let delivery = Delivery {
-            responder,
-            request: &request,
-            answer: starter.answer(),
+        let lease = match self.contexts.take(py) {
+            Ok(lease) => lease,
+            Err(error) => {
+                return response::broken(py, responder, &request, "making a context failed", &error);
+            }
         };
-        match returned {
-            Ok(returned) => delivery.deliver(py, returned),
-            Err(error) => delivery.fail(py, "the application raised", &error),
+        let called = lease.run(py, || {
+            let in_hand = self.current.set(responder.forerunner());
+            let returned = app.bind(py).call1((environ, starter.callable(py)));
+            drop(in_hand);
+            let delivery = Delivery {
+                responder,
+                request: &request,
+                answer: starter.answer(),
+            };
+            match returned {
+                Ok(returned) => delivery.deliver(py, returned),
+                Err(error) => {
+                    delivery.fail(py, "the application raised", &error);
+                    None
+                }
+            }
+        });
+        match called {
+            // Whoever sends the rest of it may begin at once, on another thread.
+            Ok(Some(unsent)) => unsent.send(lease),
+            Ok(None) => {}
+            Err(error) => log_failure(py, &request, "its context is refused", &error),
         }
         self.starters.borrow_mut().put_back(py, starter);
     }

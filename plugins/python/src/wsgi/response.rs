@@ -10,8 +10,9 @@ use uwrs_api::{BodySource, FilePart, Pull, Reply, ReplyBody, Request, Responder,
 
 use super::answer::{Answer, Begun, StartedHead};
 use super::body::{self, Whole};
+use super::contexts::Lease;
 use super::file_wrapper::FileWrapper;
-use super::stream::{self, Stream};
+use super::stream::Stream;
 use crate::failure;
 
 /// Said of what an application returned.
@@ -32,13 +33,14 @@ pub(super) struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    /// Sends what the application returned.
-    pub(super) fn deliver(self, py: Python<'_>, returned: Bound<'_, PyAny>) {
+    /// Sends what the application returned, or gives back what is to be sent when its context has been left.
+    pub(super) fn deliver(self, py: Python<'_>, returned: Bound<'_, PyAny>) -> Option<Unsent> {
         match body::whole(&returned) {
             Ok(Some(whole)) => self.deliver_whole(py, whole),
-            Ok(None) => self.deliver_iterable(py, &returned),
+            Ok(None) => return self.deliver_iterable(py, &returned),
             Err(error) => self.fail(py, UNSENDABLE, &error),
         }
+        None
     }
 
     /// Says why in the log, and answers with 500, or breaks off where something was written.
@@ -74,7 +76,7 @@ impl Delivery<'_> {
         respond(self.responder, begun, body);
     }
 
-    fn deliver_iterable(self, py: Python<'_>, returned: &Bound<'_, PyAny>) {
+    fn deliver_iterable(self, py: Python<'_>, returned: &Bound<'_, PyAny>) -> Option<Unsent> {
         // Exactly what was made by it, not what a middleware put around it (PEP 3333).
         if let Ok(wrapper) = returned.cast_exact::<FileWrapper>()
             && let Some(part) = wrapper.get().part(py)
@@ -83,53 +85,107 @@ impl Delivery<'_> {
         }
         let mut stream = match open(returned, self.request, self.answer) {
             Ok(stream) => stream,
-            Err(error) => return self.fail(py, UNSENDABLE, &error),
+            Err(error) => {
+                self.fail(py, UNSENDABLE, &error);
+                return None;
+            }
         };
         let first = match stream.first(py) {
             Ok(first) => first,
             Err(error) => {
                 // The exception is told before what closing may add to it.
                 self.fail(py, "the application raised", &error);
-                return stream.close(py);
+                stream.close(py);
+                return None;
             }
         };
         let Some(begun) = self.answer.send() else {
             self.fail_unstarted(py);
-            return stream.close(py);
+            stream.close(py);
+            return None;
         };
         let is_last = first.is_none() || is_single(returned);
         let first = first.unwrap_or_default();
         // PEP 3333, "Handling the Content-Length Header": iteration stops when enough was sent.
         let is_enough = begun.left().is_some_and(|left| first.len() as u64 >= left);
         if !is_last && !is_enough {
-            let rest = Box::new(stream);
-            return respond(self.responder, begun, ReplyBody::Source { first, rest });
+            let responder = self.responder;
+            return Some(Unsent {
+                responder,
+                begun,
+                part: Part::Pieces { first },
+                stream,
+            });
         }
         // Answered before it is closed: what the application does then (Django: `request_finished`) is not what the
         // client waits for.
         respond(self.responder, begun, ReplyBody::Full(first));
         stream.close(py);
+        None
     }
 
-    fn deliver_file(self, py: Python<'_>, returned: &Bound<'_, PyAny>, mut part: FilePart) {
+    fn deliver_file(self, py: Python<'_>, returned: &Bound<'_, PyAny>, mut part: FilePart) -> Option<Unsent> {
         let mut stream = match open(returned, self.request, self.answer) {
             Ok(stream) => stream,
-            Err(error) => return self.fail(py, UNSENDABLE, &error),
+            Err(error) => {
+                self.fail(py, UNSENDABLE, &error);
+                return None;
+            }
         };
         let Some(begun) = self.answer.send() else {
             self.fail_unstarted(py);
-            return stream.close(py);
+            stream.close(py);
+            return None;
         };
         // PEP 3333: up to the file's end, or as many bytes as Content-Length has.
         if let Some(left) = begun.left() {
             part.truncate(left);
         }
-        let owner: Option<Box<dyn BodySource>> = Some(Box::new(FileOwner(stream)));
-        respond(self.responder, begun, ReplyBody::File { part, owner });
+        let responder = self.responder;
+        Some(Unsent {
+            responder,
+            begun,
+            part: Part::File(part),
+            stream,
+        })
     }
 
     fn fail_unstarted(self, py: Python<'_>) {
         self.fail(py, HEADLESS, &unstarted());
+    }
+}
+
+/// An answer that has more to it than its call: where it is sent from need not be this thread.
+pub(super) struct Unsent {
+    responder: Responder,
+    begun: Begun,
+    part: Part,
+    stream: Stream,
+}
+
+/// What of it goes first.
+enum Part {
+    /// A piece, which may be empty; the stream gives the rest.
+    Pieces { first: Bytes },
+    /// A file, and nothing more; the stream is closed after it.
+    File(FilePart),
+}
+
+impl Unsent {
+    /// Sends it. From now on the stream runs with the context of its call, which is not in use any more.
+    pub(super) fn send(mut self, lease: Lease) {
+        self.stream.keep_context(lease);
+        let body = match self.part {
+            Part::Pieces { first } => {
+                let rest = Box::new(self.stream);
+                ReplyBody::Source { first, rest }
+            }
+            Part::File(part) => {
+                let owner: Option<Box<dyn BodySource>> = Some(Box::new(FileOwner(self.stream)));
+                ReplyBody::File { part, owner }
+            }
+        };
+        respond(self.responder, self.begun, body);
     }
 }
 
@@ -146,7 +202,7 @@ struct FileOwner(Stream);
 
 impl BodySource for FileOwner {
     fn pull(&mut self) -> Pull {
-        stream::in_application(|py| self.0.close(py));
+        self.0.close_in_context();
         Pull::End
     }
 }

@@ -10,6 +10,7 @@ use uwrs_api::{BodySource, Pull, Request};
 
 use super::answer::Answer;
 use super::body;
+use super::contexts::Lease;
 use super::response::log_failure;
 use crate::{apart, raw};
 
@@ -19,6 +20,8 @@ pub(super) struct Stream {
     open: Option<Open>,
     request: Arc<Request>,
     answer: Arc<Answer>,
+    /// The context that it runs with, when the call that it came from is over.
+    lease: Option<Lease>,
 }
 
 struct Open {
@@ -43,6 +46,7 @@ impl Stream {
                 }),
                 request: Arc::clone(request),
                 answer: Arc::clone(answer),
+                lease: None,
             }),
             Err(error) => {
                 if let Some(close) = close {
@@ -82,6 +86,33 @@ impl Stream {
         self.answer.end();
     }
 
+    /// The call is over: from now on it is pulled and dropped outside of that context, and enters it.
+    pub(super) fn keep_context(&mut self, lease: Lease) {
+        self.lease = Some(lease);
+    }
+
+    /// Closes it from outside of the application.
+    pub(super) fn close_in_context(&mut self) {
+        self.in_application(Self::close);
+    }
+
+    /// Runs code of the application outside of its call. `None`: its context was refused, which is in the log.
+    fn in_application<R>(&mut self, work: impl FnOnce(&mut Self, Python<'_>) -> R) -> Option<R> {
+        raw::with_interpreter(|py| {
+            let _apart = apart::apart(py);
+            let Some(lease) = self.lease.take() else {
+                return Some(work(self, py));
+            };
+            let done = lease.run(py, || work(self, py));
+            // Once it is closed the context is free for others.
+            if self.open.is_some() {
+                self.lease = Some(lease);
+            }
+            done.inspect_err(|error| log_failure(py, &self.request, "its context is refused", error))
+                .ok()
+        })
+    }
+
     fn pull_with(&mut self, py: Python<'_>) -> Pull {
         match self.next(py) {
             Ok(Some(piece)) => Pull::Data(piece),
@@ -105,24 +136,16 @@ impl Stream {
 
 impl BodySource for Stream {
     fn pull(&mut self) -> Pull {
-        in_application(|py| self.pull_with(py))
+        self.in_application(Self::pull_with).unwrap_or(Pull::Failed)
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
         if self.open.is_some() {
-            in_application(|py| self.close(py));
+            self.close_in_context();
         }
     }
-}
-
-/// Runs code of the application, outside of its call.
-pub(super) fn in_application<R>(work: impl FnOnce(Python<'_>) -> R) -> R {
-    raw::with_interpreter(|py| {
-        let _apart = apart::apart(py);
-        work(py)
-    })
 }
 
 fn call_close(py: Python<'_>, close: &Py<PyAny>, request: &Request) {

@@ -274,8 +274,12 @@ impl Crew {
         };
         lock(&self.in_hand).insert(id.serial, in_hand);
         let _forgotten = Forgotten(self, id);
-        let called = raw::in_new_context(py, || self.call(py, &place, environ, &request, &outlet, desk));
-        match called.and_then(|called| called) {
+        let called = raw::copy_context(py).and_then(|context| {
+            raw::in_context(&context, || {
+                self.call(py, &place, environ, &request, &outlet, desk)
+            })?
+        });
+        match called {
             Err(error) if !self.hub.is_exit(py, &error) => Ok(()),
             ended => ended,
         }
