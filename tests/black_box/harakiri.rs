@@ -247,10 +247,17 @@ fn who_sets_no_deadlines_pays_for_no_thread_that_keeps_them() {
         let server = Server::new().app(&format!("{imports}{answer}")).ini(HTTP).start();
         assert_eq!(server.get("/").status, 200);
         let worker = server.settle(1).first().copied().unwrap();
-        let threads = std::fs::read_dir(format!("/proc/{worker}/task")).unwrap();
-        let names =
-            threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).unwrap());
-        let names: Vec<String> = names.collect();
+        let names = || -> Vec<String> {
+            let threads = std::fs::read_dir(format!("/proc/{worker}/task")).unwrap();
+            let name =
+                |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("comm")).unwrap();
+            threads.map(|thread| name(thread.unwrap())).collect()
+        };
+        // A thread takes its name when it first runs: until then it has that of the process.
+        soon("each thread has its name", || {
+            names().iter().filter(|name| name.trim() == "uwrs").count() == 1
+        });
+        let names = names();
         assert_eq!(
             names.iter().any(|name| name.trim() == "minder"),
             is_minded,

@@ -74,6 +74,10 @@ impl Client {
     }
 
     fn compress(&mut self, message: &[u8]) -> Vec<u8> {
+        // Of nothing, a compressor that has just been flushed makes nothing: RFC 7692 §7.2.3.6 says what to send.
+        if message.is_empty() {
+            return vec![0];
+        }
         let mut output = vec![0; message.len() + 1000];
         let before = self.deflate.total_out();
         let status = self
