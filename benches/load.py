@@ -5,9 +5,12 @@ import resource
 import statistics
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+# After a load, until the server has answered what those clients had asked for when they went: seconds.
+AFTERMATH = 0.3
 UNITS = {"us": 0.001, "ms": 1, "s": 1000, "m": 60_000}
 
 
@@ -73,6 +76,7 @@ def latency(report):
 def measure(session, port, seconds, connections=64, close=False, body=b"", front=None):
     """Warms up, then measures one round."""
     wrk(port, 1, connections, close, body)
+    time.sleep(AFTERMATH)
     before, before_front, switched = session.cpu(), front.cpu() if front else 0, session.switches()
     report, used = wrk(port, seconds, connections, close, body)
     spent, spent_front = session.cpu() - before, (front.cpu() if front else 0) - before_front
