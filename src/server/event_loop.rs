@@ -91,6 +91,8 @@ pub struct EventLoop {
     foreigners: usize,
     capacity: Capacity,
     idle: Idle,
+    /// All threads are busy: when it is worth while to look for newcomers.
+    next_glance: Instant,
     /// There was no room: when to say so again.
     next_complaint: Option<Instant>,
     /// Connections that have more to do and had their share of the last turn.
@@ -163,6 +165,7 @@ impl EventLoop {
             foreigners: 0,
             capacity,
             idle: Idle::default(),
+            next_glance: services.now(),
             next_complaint: None,
             ready: VecDeque::new(),
             schedule: Schedule::new(services.now()),

@@ -113,6 +113,28 @@ fn no_more_is_read_than_there_is_room_for_and_what_was_held_comes_in_its_turn() 
 }
 
 #[test]
+fn newcomers_are_let_in_while_all_threads_are_busy_and_looked_for_rarely_where_there_are_none() {
+    let (mut event_loop, address) = a_loop(1);
+    let _first = ask(address, "a\n");
+    let _in_hand = work(&mut event_loop);
+    event_loop.burden();
+    event_loop.glance_outside();
+    assert_eq!(event_loop.connections(), 1);
+    let _second = ask(address, "b\n");
+    let _third = ask(address, "c\n");
+    // It has just looked: the clock stands still.
+    event_loop.glance_outside();
+    assert_eq!(event_loop.connections(), 1);
+    let looked = event_loop.now();
+    while event_loop.update_clock() < looked + Duration::from_millis(1) {}
+    event_loop.glance_outside();
+    assert_eq!(event_loop.connections(), 2);
+    // Where there was one there may be more.
+    event_loop.glance_outside();
+    assert_eq!(event_loop.connections(), 3);
+}
+
+#[test]
 fn a_newcomer_is_accepted_though_those_that_are_there_never_stop_asking() {
     let (mut event_loop, address) = a_loop(1);
     let mut regulars: Vec<TcpStream> = (0..3).map(|_| ask(address, "regular\n")).collect();

@@ -20,6 +20,8 @@ use crate::sys;
 
 /// Where requests are sent away, others may have become idle, or busy, after this time.
 const LOOK_AT_OTHERS: Duration = Duration::from_millis(50);
+/// Nobody was outside: how long until somebody looks again. To accept nothing costs the kernel a socket.
+const GLANCE: Duration = Duration::from_millis(1);
 /// Connections taken off the ferry at once: others are to have their share.
 const TAKEN_AT_ONCE: usize = 4;
 /// Connections sent off at once for every worker that is idle.
@@ -104,13 +106,18 @@ impl EventLoop {
 
     /// Where all workers are burdened somebody has to let newcomers in, too: one of each kind, at the end of the queue.
     pub fn glance_outside(&mut self) {
-        if self.admission != Admission::Burdened {
+        let now = self.services.now();
+        if self.admission != Admission::Burdened || now < self.next_glance {
             return;
         }
+        let before = self.generation;
         for index in 0..self.listeners.len() {
             self.accept_some(index, 1, 1);
         }
         self.take_off_ferry(1);
+        if self.generation == before {
+            self.next_glance = now + GLANCE;
+        }
     }
 
     /// The thread that the work is deferred for is blocked: the calling one minds the loop meanwhile, without the gateway.
