@@ -1,6 +1,7 @@
 //! [`ListenAddress`] from the text of `http` and `socket`.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::resolved::ListenAddress;
@@ -41,6 +42,11 @@ impl ListenAddress {
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(format!(
                 "\"{text}\" is neither host:port nor a path: say :{text} for a port on all addresses"
+            ));
+        }
+        if text.parse::<IpAddr>().is_ok() || text == "localhost" {
+            return Err(format!(
+                "\"{text}\" has no port: say {text}:8000, or ./{text} for a path"
             ));
         }
         unix(text, directory)
@@ -179,6 +185,10 @@ mod tests {
             ("fd://x", None),
             ("fd://-1", None),
             ("=0", None),
+            ("127.0.0.1", None),
+            ("::1", None),
+            ("localhost", None),
+            ("./localhost", unix("/srv/localhost")),
             ("@", None),
             ("192.168.*:80", None),
             ("a b:80", None),

@@ -84,10 +84,11 @@ impl Document {
                 continue;
             }
             let Some(index) = current else {
-                self.remarks.push(Fault {
-                    line,
-                    reason: "stands before the first section and is ignored: put [uwsgi] above it",
-                });
+                // A file of another kind has many of them.
+                if self.remarks.is_empty() {
+                    let reason = "what stands before the first section is ignored: put [uwsgi] above it";
+                    self.remarks.push(Fault { line, reason });
+                }
                 continue;
             };
             match readable(bytes) {

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
-use super::occupant;
+use super::occupant::{self, Occupant};
 use super::privileges::{find_group, find_user};
 use crate::config::{ListenAddress, ListenerConfig, Owner, SocketOptions};
 use crate::sys;
@@ -128,7 +128,13 @@ fn why_not_inet(error: &io::Error, address: SocketAddr) -> String {
             "permission denied: ports below 1024 need root or CAP_NET_BIND_SERVICE".to_owned()
         }
         ErrorKind::AddrInUse => match occupant::of(address) {
-            Some(who) => format!("address already in use by {who}: stop it or choose another port"),
+            Some(Occupant::Another(who)) => {
+                format!("address already in use by {who}: stop it or choose another port")
+            }
+            Some(Occupant::Ourselves) => {
+                "address already in use by another one of this server: drop one of them or choose another port"
+                    .to_owned()
+            }
             None => "address already in use: stop the process that listens there or choose another port"
                 .to_owned(),
         },

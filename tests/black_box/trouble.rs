@@ -22,6 +22,19 @@ fn a_port_in_use() {
 }
 
 #[test]
+fn an_address_that_is_a_part_of_another() {
+    // A port that nobody has: the listener that found it is closed.
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let ini = format!("http = 127.0.0.1:{port}\nhttp = 0.0.0.0:{port}\nmodule = app\n");
+    let finished = Server::new().ini(&ini).run();
+    finished.assert_refused(1, &["uwsgi.ini:3: ", "in use by another one of this server"]);
+}
+
+#[test]
 fn a_port_that_is_none() {
     for port in ["70000", "eighty"] {
         let finished = Server::new()

@@ -263,7 +263,7 @@ fn accept(found: &Bound<'_, PyAny>, target: &str) -> Result<Py<PyAny>, LoadError
             .qualname()
             .map_or_else(|_| "object".to_owned(), |name| name.to_string());
         return Err(failure::plain(format!(
-            "{target} is not callable: it is a {kind}"
+            "{target} is not callable: it is of type {kind}"
         )));
     }
     Ok(found.clone().unbind())
@@ -316,12 +316,20 @@ fn advice(py: Python<'_>, module: &str, error: &PyErr) -> Option<String> {
     let is_ours = module == missing || module.starts_with(&format!("{missing}."));
     if is_ours {
         let sys_path: Vec<PathBuf> = py.import("sys").ok()?.getattr("path").ok()?.extract().ok()?;
-        let places: Vec<String> = sys_path.iter().map(|path| path.display().to_string()).collect();
+        let library: PathBuf = py.import("os").ok()?.getattr("__file__").ok()?.extract().ok()?;
+        // Python's own library is no place for an application.
+        let is_pythons = |path: &Path| {
+            Some(path) == library.parent()
+                || path.ends_with("lib-dynload")
+                || path.extension().is_some_and(|extension| extension == "zip")
+        };
+        let places = sys_path.iter().filter(|path| !is_pythons(path));
+        let places: Vec<String> = places.map(|path| path.display().to_string()).collect();
         return Some(format!("is chdir right? looked in {}", places.join(", ")));
     }
     let prefix = py.import("sys").ok()?.getattr("prefix").ok()?.to_string();
     Some(format!(
-        "is it installed in {prefix}? (home says which Python or virtualenv)"
+        "is it installed in {prefix} (home says which Python or virtualenv)? are chdir and pythonpath right?"
     ))
 }
 

@@ -416,8 +416,8 @@ fn a_text_that_is_broken_is_told_by_its_line() {
     }
     for (text, expected) in [
         (
-            "a = 1\n[uwsgi]",
-            "uwsgi.ini:1: stands before the first section and is ignored: put [uwsgi] above it",
+            "a = 1\nb = 2\n[uwsgi]",
+            "uwsgi.ini:1: what stands before the first section is ignored: put [uwsgi] above it",
         ),
         ("[uwsgi", "uwsgi.ini:1: the section's name has no ] at its end"),
         (

@@ -180,12 +180,12 @@ fn sys_exit_is_the_wish_for_a_status() {
 fn what_cannot_be_called_is_refused() {
     assert_eq!(
         load_module("plain:anything").unwrap_err().message,
-        "plain:anything is not callable: it is a int"
+        "plain:anything is not callable: it is of type int"
     );
     let error = load_module("plain:make_nothing()").unwrap_err();
     assert_eq!(
         error.message,
-        "plain:make_nothing() is not callable: it is a NoneType"
+        "plain:make_nothing() is not callable: it is of type NoneType"
     );
     let error = load_module("plain:make_badly()").unwrap_err();
     assert_eq!(error.message, "plain:make_badly(): LookupError: no settings");
