@@ -84,7 +84,11 @@ pub fn run(config: Config, program: Program<'_>, invocation: Invocation) -> i32 
             return 1;
         }
     };
-    if let Err(error) = logging::start(log_file.as_deref()) {
+    let logs = match invocation.handed {
+        Some(_) => logging::go_on(log_file.as_deref()),
+        None => logging::start(log_file.as_deref()),
+    };
+    if let Err(error) = logs {
         match waiting {
             Some(waiting) => waiting.fail(1, &error),
             None => eprintln!("uwrs: {error}"),
@@ -183,13 +187,22 @@ fn prepare<'a>(
         log::warn!("{line}");
     }
     if let Some(path) = &config.processes.pidfile {
-        write_pidfile("pidfile", path).map_err(|error| vec![error])?;
+        match write_pidfile("pidfile", path) {
+            Err(error) if adopted.is_none() => return Err(vec![error]),
+            // It serves already, perhaps by rights that it has no more.
+            Err(error) => log::warn!("{error}"),
+            Ok(()) => {}
+        }
     }
     let pipe = adopted.as_mut().and_then(|(handed, _)| handed.fifo.take());
     let fifo = fifo(&config, pipe, identity.as_ref()).map_err(|error| vec![error])?;
     if let Some(identity) = identity.as_ref().filter(|_| sys::effective_user() == 0) {
         let given = fifo.as_ref().map_or(Ok(()), |fifo| fifo.give_to(identity));
         given.map_err(|error| vec![error])?;
+    }
+    if let Some(identity) = identity.as_ref().filter(|_| sys::effective_user() == 0) {
+        let uid = identity.user.as_ref().map(|user| user.uid);
+        logging::give_to(uid, identity.gid).map_err(|error| vec![error])?;
     }
     if let Some(identity) = identity
         .as_ref()

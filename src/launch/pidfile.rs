@@ -13,8 +13,12 @@ pub const PROCESS_NAME: &str = "uwrs";
 /// Writes this process's id, over the one of a server that is gone or, with a warning, is there. `option`: who asks, for
 /// the error.
 pub(crate) fn write(option: &str, path: &Path) -> Result<(), String> {
-    if let Ok(pid) = read(path)
-        && pid != std::process::id() as Pid
+    let there = read(path);
+    // A program that the server has become keeps its pid, but may not be root any more.
+    if there == Ok(std::process::id() as Pid) {
+        return Ok(());
+    }
+    if let Ok(pid) = there
         && sys::is_alive(pid)
         && sys::process_name(pid).as_deref() == Some(PROCESS_NAME)
     {

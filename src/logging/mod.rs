@@ -14,6 +14,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
@@ -26,18 +27,39 @@ pub use access::AccessLog;
 /// The file that standard error leads to, absolute: a worker reopens it after `chdir`.
 static FILE: OnceLock<PathBuf> = OnceLock::new();
 
+/// Was that file made by this process?
+static IS_MADE: AtomicBool = AtomicBool::new(false);
+
 /// Who writes: `master`, `mold 2`, `worker 1`.
 static ROLE: Mutex<String> = Mutex::new(String::new());
 
 /// Opens the log, once, before anything is logged. `file`: `None` for standard error. `RUST_LOG` chooses what
 /// is logged (default: `info`).
 pub fn start(file: Option<&Path>) -> Result<(), String> {
-    if let Some(path) = file {
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        lead_output_to(&path)?;
-        // Already there only when `start` was called twice: the first file stays the one to reopen.
-        FILE.get_or_init(|| path);
+    file.map_or(Ok(()), |path| lead_output_to(&named(path)))?;
+    start_logger()
+}
+
+/// Starts the log of a program that another one has become: standard error leads there already, and stays where the file
+/// can't be opened anew. It may have been root who made it.
+pub fn go_on(file: Option<&Path>) -> Result<(), String> {
+    let opened = file.map_or(Ok(()), |path| lead_output_to(&named(path)));
+    start_logger()?;
+    if let Err(error) = opened {
+        log::warn!("{error}; what was open before goes on");
     }
+    Ok(())
+}
+
+/// The path, absolute, from now on that of the file to reopen.
+fn named(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    // Already there only when the log was started twice: the first file stays the one to reopen.
+    FILE.get_or_init(|| path.clone());
+    path
+}
+
+fn start_logger() -> Result<(), String> {
     let logger = env_logger::Builder::new()
         .filter_level(LevelFilter::Info)
         .parse_default_env()
@@ -62,6 +84,17 @@ pub fn reopen() -> Result<(), String> {
 /// new one. `None`: the log goes to standard error.
 pub fn put_aside() -> Result<Option<PathBuf>, String> {
     FILE.get().map(|path| put_aside_named(path)).transpose()
+}
+
+/// Gives the log's file to a user and a group, who will want to open it again, if this process has made it. One that was
+/// there belongs to whom it belongs.
+pub fn give_to(uid: Option<u32>, gid: Option<u32>) -> Result<(), String> {
+    let Some(path) = FILE.get().filter(|_| IS_MADE.load(Ordering::Relaxed)) else {
+        return Ok(());
+    };
+    // By its descriptor: someone else may have put another file in its place.
+    sys::change_owner_of(io::stderr().as_fd(), uid, gid)
+        .map_err(|error| format!("{}: cannot be given to uid and gid: {error}", path.display()))
 }
 
 /// Says who this process is from now on, at the start of each line.
@@ -93,12 +126,24 @@ fn put_aside_named(path: &Path) -> Result<PathBuf, String> {
 }
 
 fn open_named(path: &Path) -> Result<File, String> {
-    let file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o640)
-        .open(path);
-    file.map_err(|error| format!("{}: cannot open the log: {error}", path.display()))
+    let mut options = OpenOptions::new();
+    options.append(true).mode(0o640);
+    let file = match options.clone().create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.create(true).open(path),
+        made => {
+            IS_MADE.store(made.is_ok(), Ordering::Relaxed);
+            made
+        }
+    };
+    file.map_err(|error| {
+        let way_out = match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                ": it must be this user's to write, or the directory be (logrotate: create 640 USER GROUP)"
+            }
+            _ => "",
+        };
+        format!("{}: cannot open the log: {error}{way_out}", path.display())
+    })
 }
 
 /// `2026-07-20 12:00:01.123 [worker 2] warn: text`

@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use nix::unistd::{self, Gid, Group, Uid, User};
@@ -57,6 +58,11 @@ pub fn effective_user() -> u32 {
 /// Changes who owns a file.
 pub fn change_owner(path: &Path, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
     unistd::chown(path, uid.map(Uid::from_raw), gid.map(Gid::from_raw)).map_err(to_io)
+}
+
+/// Changes who owns an open file.
+pub fn change_owner_of(fd: BorrowedFd<'_>, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    unistd::fchown(fd, uid.map(Uid::from_raw), gid.map(Gid::from_raw)).map_err(to_io)
 }
 
 /// Whom a process becomes when it gives up root.

@@ -22,7 +22,7 @@ pub use descriptors::{
     redirect_input, redirect_output, set_descriptor_limit, set_inheritable, write_once,
 };
 pub use files::set_umask;
-pub use identity::{Account, Identity, change_owner, effective_user, find_group, find_user};
+pub use identity::{Account, Identity, change_owner, change_owner_of, effective_user, find_group, find_user};
 pub use loan::{Handed, Handover, call_lent, lend};
 pub use memory::{Pages, SharedMemory, settle_heap};
 pub use poll::{EpollEvents, epoll_exclusive, epoll_remove, epoll_wait, wait_readable, wait_writable};

@@ -4,8 +4,10 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use nix::sys::signal::Signal;
 use nix::unistd::{Group, User, geteuid};
 
+use crate::support::server::assert_line;
 use crate::support::{HTTP, Server, skip};
 
 /// The user `nobody`, and its group.
@@ -19,25 +21,34 @@ fn nobody() -> Option<(User, Group)> {
     Some((user, group))
 }
 
-/// Can everyone read the Python that the program is built with? Root's own, in its home, nobody else can.
-fn python_is_everyones() -> bool {
+/// Lines by which everyone can read the Python that the program runs: none, or another `home` of its version. Root's own,
+/// in its home, nobody else can.
+fn python_for_everyone() -> Option<&'static str> {
     let server = Server::new().ini(HTTP).start();
     let prefix = server.get("/eval?sys.base_prefix").text().to_owned();
+    let library = server
+        .get("/eval?'python%d.%d'%sys.version_info[:2]")
+        .text()
+        .to_owned();
     let is_open = |path: &Path| fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o005 == 0o005);
-    let readable = Path::new(&prefix).ancestors().all(is_open);
-    if !readable {
-        eprintln!("skipped: {prefix} is not for everyone");
+    if Path::new(&prefix).ancestors().all(is_open) {
+        return Some("");
     }
-    readable
+    if Path::new("/usr/lib").join(library).join("os.py").is_file() {
+        return Some("home = /usr\n");
+    }
+    eprintln!("skipped: {prefix} is not for everyone");
+    None
 }
 
 #[test]
 fn the_application_runs_as_the_user_that_was_asked_for() {
     let Some((user, group)) = nobody() else { return };
-    if !python_is_everyones() {
-        return;
-    }
-    let ini = format!("{HTTP}http = %dapp.sock\nuid = nobody\ngid = {}\n", group.name);
+    let Some(home) = python_for_everyone() else { return };
+    let ini = format!(
+        "{HTTP}{home}http = %dapp.sock\nuid = nobody\ngid = {}\n",
+        group.name
+    );
     let server = Server::new().ini(&ini).start();
     let ids = server
         .get("/eval?[*os.getresuid(),*os.getresgid()]")
@@ -63,6 +74,32 @@ fn the_application_runs_as_the_group_that_was_asked_for() {
     );
     // Written while it was root's.
     assert_eq!(fs::metadata(server.file("pid")).unwrap().gid(), 0);
+}
+
+#[test]
+fn who_is_root_no_more_executes_itself_anew_by_the_files_that_root_made() {
+    let Some((user, _)) = nobody() else { return };
+    let Some(home) = python_for_everyone() else { return };
+    // A log that was there before is left to whom it belongs.
+    for log in ["old", "new"] {
+        let ini = format!("{HTTP}{home}uid = nobody\npidfile = %dpid\nlogto = %dlogs/{log}.log\n");
+        let server = Server::new().file(&format!("logs/{log}.log"), "").ini(&ini);
+        let path = server.path().join(format!("logs/{log}.log"));
+        match log {
+            "old" => fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap(),
+            _ => fs::remove_file(&path).unwrap(),
+        }
+        let server = server.start();
+        let owner = if log == "old" { 0 } else { user.uid.as_raw() };
+        assert_eq!(fs::metadata(&path).unwrap().uid(), owner, "{log}");
+        let ready = server.times_ready();
+        server.signal(Signal::SIGUSR2);
+        server.wait_until_ready(ready + 1);
+        assert_eq!(server.get("/").text(), "hello\n");
+        let said = fs::read_to_string(&path).unwrap();
+        assert_line(&said, &["generation 2 serves"]);
+        assert_eq!(said.contains("cannot open the log"), log == "old", "{said}");
+    }
 }
 
 #[test]
