@@ -1,6 +1,7 @@
 //! From a configuration to a running server: what comes before the first fork, in the order that rights
 //! allow. Who runs the server then is the master's business, or that of a single process.
 
+mod beyond;
 mod bind;
 mod control;
 mod daemon;
@@ -23,6 +24,7 @@ pub use invocation::Invocation;
 pub use pidfile::{PROCESS_NAME, reload, reload_and_wait, stop};
 pub use titles::{ProcessRole, Titles};
 
+pub(crate) use beyond::beyond;
 pub(crate) use control::{ClientId, Control};
 pub(crate) use daemon::Waiting;
 pub(crate) use fifo::Fifo;
@@ -163,6 +165,7 @@ fn prepare<'a>(
     if let Some(descriptors) = config.processes.max_fd {
         set_descriptor_limit(descriptors);
     }
+    beyond(&config).iter().for_each(|line| log::warn!("{line}"));
     if let Some(mask) = config.processes.umask {
         sys::set_umask(mask);
     }

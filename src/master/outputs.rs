@@ -7,7 +7,7 @@ use super::report;
 use super::supervisor::{Input, MoldId, Notice, Output, Settings, Urge, plural, seconds};
 use super::{GenerationFiles, Link, Master, send, settings_of};
 use crate::config::Config;
-use crate::launch::{Control, Fifo, Waiting, remove_pidfile, write_pidfile};
+use crate::launch::{Control, Fifo, Waiting, beyond, remove_pidfile, write_pidfile};
 use crate::logging;
 use crate::mold::{Channel, Mold, Request};
 use crate::server::Ferry;
@@ -260,6 +260,7 @@ impl Master<'_> {
     fn read_again(&mut self) -> Result<Settings, String> {
         let config = (self.program.reread)().map_err(|errors| report::log_errors(&errors))?;
         config.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        beyond(&config).iter().for_each(|line| log::warn!("{line}"));
         report::unchangeable(&self.config, &config)
             .iter()
             .for_each(|line| log::warn!("{line}"));

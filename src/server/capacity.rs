@@ -9,6 +9,15 @@ use std::time::Duration;
 /// The least that an idle connection has: its client may be sending.
 const LEAST_KEEP_ALIVE: Duration = Duration::from_secs(1);
 
+/// The most descriptors that are kept free for the application.
+pub(crate) const RESERVE: usize = 256;
+
+/// How many connections a worker holds that may have so many descriptors open: an eighth of them, or [`RESERVE`], stays
+/// free for the application.
+pub(crate) fn connections_within(descriptors: usize) -> usize {
+    descriptors.saturating_sub((descriptors / 8).clamp(16, RESERVE))
+}
+
 /// How many connections there may be at once.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Capacity {
@@ -20,13 +29,12 @@ pub(super) struct Capacity {
 }
 
 impl Capacity {
-    /// At most `asked` (`max-connections`), and no more than the process has descriptors for: an eighth of them, or 256,
-    /// stays free for the application. `descriptors`: how many the process may have.
+    /// At most `asked` (`max-connections`), and no more than the process has descriptors for ([`connections_within`]).
+    /// `descriptors`: how many the process may have.
     pub(super) fn new(asked: Option<usize>, descriptors: usize) -> Self {
-        let reserve = (descriptors / 8).clamp(16, 256);
         Self {
             asked: asked.unwrap_or(usize::MAX),
-            descriptors: descriptors.saturating_sub(reserve),
+            descriptors: connections_within(descriptors),
             others: 0,
         }
     }

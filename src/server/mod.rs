@@ -23,6 +23,7 @@ mod stints;
 mod strays;
 mod stream;
 
+pub(crate) use capacity::{RESERVE, connections_within};
 pub(crate) use connection::Sending;
 pub(crate) use deadlines::{Deadlines, current_exchange};
 pub(crate) use dispatch::take_charge;

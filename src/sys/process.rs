@@ -106,6 +106,13 @@ pub enum Ending {
     },
 }
 
+impl Ending {
+    /// Was it that signal?
+    pub fn is_by(self, by: Signal) -> bool {
+        matches!(self, Self::Killed { signal, .. } if signal == by as i32)
+    }
+}
+
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {

@@ -1,11 +1,10 @@
 //! Too many requests: `limit-concurrency` sends them away, `backpressure` leaves them to others.
 
-use std::thread;
 use std::time::Duration;
 
 use crate::support::{Connection, HTTP, Running, Server, packet, soon};
 
-/// `/wait` waits until a file is there.
+/// `/wait` adds to one file, and waits until another is there.
 const ASGI: &str = r#"
 import asyncio, os
 
@@ -13,6 +12,8 @@ async def application(scope, receive, send):
     if scope["type"] != "http":
         raise RuntimeError("no lifespan")
     if scope["path"] == "/wait":
+        with open("waits", "a") as waits:
+            waits.write("x")
         while not os.path.exists("go"):
             await asyncio.sleep(0.02)
     await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -23,11 +24,24 @@ const WSGI: &str = r#"
 import os, time
 
 def application(environ, start_response):
+    if environ["PATH_INFO"] == "/wait":
+        with open("waits", "a") as waits:
+            waits.write("x")
     while environ["PATH_INFO"] == "/wait" and not os.path.exists("go"):
         time.sleep(0.02)
     start_response("200 OK", [])
     return [b"%d" % os.getpid()]
 "#;
+
+/// Waits until so many requests for `/wait` are in the application.
+fn wait_for_waits(server: &Running, count: u64) {
+    soon("they are in the application", || {
+        server
+            .file("waits")
+            .metadata()
+            .is_ok_and(|file| file.len() >= count)
+    });
+}
 
 /// A client is answered with 503 now.
 fn is_sent_away(server: &Running) -> bool {
@@ -95,8 +109,12 @@ fn what_waits_for_a_thread_counts_and_what_is_too_much_hears_so() {
         };
         // Two in the application, two that wait for a thread.
         let mut waiting: Vec<Connection> = (0..4).map(|_| ask("/wait")).collect();
-        // One that came too early would wait with them.
-        thread::sleep(Duration::from_secs(1));
+        // One that comes too early waits with them.
+        soon("four are in hand", || {
+            let mut late = ask("/wait");
+            late.set_patience(Duration::from_millis(200));
+            late.try_response().is_ok_and(|response| response.status == 503)
+        });
         for _ in 0..5 {
             assert_eq!(ask("/").response().status, 503, "{protocol}: {}", server.log());
         }
@@ -116,7 +134,7 @@ fn nobody_is_sent_away_while_another_worker_is_idle() {
         .start();
     server.settle(2);
     let mut waiting = server.ask("/wait");
-    thread::sleep(Duration::from_millis(300));
+    wait_for_waits(&server, 1);
     for _ in 0..20 {
         let response = server.get("/");
         assert_eq!(response.status, 200, "{}", server.log());
@@ -134,7 +152,7 @@ fn a_worker_with_enough_requests_accepts_no_more_and_others_take_them() {
     server.settle(2);
     let mut waiting: Vec<Connection> = (0..8).map(|_| server.ask("/wait")).collect();
     // Four for each; whoever comes now waits in the backlog.
-    thread::sleep(Duration::from_millis(500));
+    wait_for_waits(&server, 8);
     let mut late: Vec<Connection> = (0..3).map(|_| server.ask("/")).collect();
     late[0].set_patience(Duration::from_millis(700));
     assert!(late[0].try_response().is_err(), "{}", server.log());

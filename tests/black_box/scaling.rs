@@ -69,7 +69,7 @@ fn who_is_sent_away_finishes_what_it_has() {
         client
     });
     std::fs::write(server.file("fifo"), "-").unwrap();
-    server.wait_for_log(&["one worker less: 1 of 2"]);
+    server.wait_for_log(&["1 worker less: asked for (TTOU or -), now 1 of 2"]);
     for client in &mut clients {
         assert_eq!(client.chunk().unwrap().as_deref(), Some(&b"ssss"[..]));
         assert_eq!(client.chunk().unwrap(), None);

@@ -220,7 +220,7 @@ fn ttin_and_ttou_add_and_take_a_worker() {
     // Never the last one.
     server.signal(Signal::SIGTTOU);
     soon("it is heard", || {
-        server.count_log("one worker less: 1 wanted") == 2
+        server.count_log("1 worker less: asked for (TTOU or -), now 1") == 2
     });
     server.settle(1);
     assert_eq!(server.get("/").text(), "hello\n");

@@ -145,10 +145,7 @@ def application(environ, start_response):
     connection.send("GET /grow HTTP/1.1\r\nHost: example.org\r\n\r\n");
     server.wait_for_log(&[
         &format!("worker 1 (pid {first}) has "),
-        " MB of memory resident (evil-reload-on-rss = 150) and is killed",
-    ]);
-    server.wait_for_log(&[
-        "was killed by SIGKILL",
+        " MB of memory resident (evil-reload-on-rss = 150) and was killed after ",
         "while serving \"GET /grow\"",
         "replaced by pid",
     ]);
@@ -246,4 +243,19 @@ def application(environ, start_response):
     });
     assert!(processes(load) >= 5, "{}", server.log());
     server.settle(2);
+}
+
+#[test]
+fn what_this_machine_does_not_have_is_said_at_the_start_and_after_a_reload() {
+    let server = Server::new()
+        .ini(&format!(
+            "{HTTP}max-connections = 100000000\ncpu-affinity = 1000\n"
+        ))
+        .start();
+    let said = ["max-connections = 100000000: a worker may have ", "max-fd = "];
+    server.wait_for_log(&said);
+    server.wait_for_log(&["cpu-affinity = 1000: there ", "every worker runs on all of them"]);
+    server.reload();
+    assert_eq!(server.count_log(said[0]), 2, "{}", server.log());
+    assert_eq!(server.get("/hello").text(), "hello\n");
 }

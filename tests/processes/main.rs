@@ -444,7 +444,7 @@ fn ttin_and_ttou_change_the_number_of_workers() {
     wait_for(1);
     server.signal(Signal::SIGTTOU);
     eventually("told", || {
-        (server.logged("one worker less: 1 wanted") == 2).then_some(())
+        (server.logged("1 worker less: asked for (TTOU or -), now 1") == 2).then_some(())
     });
     assert_eq!(server.workers().len(), 1);
 }

@@ -169,7 +169,10 @@ impl Supervisor {
             wanted = Some(generation.seats.len());
         }
         if let Some(wanted) = wanted {
-            self.log(Level::Info, format!("one worker more: {wanted} wanted"));
+            self.log(
+                Level::Info,
+                format!("1 worker more: asked for (TTIN or +), now {wanted}"),
+            );
         }
     }
 
@@ -204,7 +207,10 @@ impl Supervisor {
             *place = Some(generation);
         }
         if let Some(wanted) = wanted {
-            self.log(Level::Info, format!("one worker less: {wanted} wanted"));
+            self.log(
+                Level::Info,
+                format!("1 worker less: asked for (TTOU or -), now {wanted}"),
+            );
         }
     }
 

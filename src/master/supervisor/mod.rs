@@ -122,6 +122,8 @@ pub(crate) struct Supervisor {
     leavers: Vec<Leaver>,
     forgotten: Vec<Forgotten>,
     retiring: Vec<u64>,
+    /// Workers that must not live, and why: they are being killed.
+    condemned: Vec<(Pid, String)>,
     slots: Slots,
     tickets: Ticket,
     molds: MoldId,
@@ -145,6 +147,7 @@ impl Supervisor {
             leavers: Vec::new(),
             forgotten: Vec::new(),
             retiring: Vec::new(),
+            condemned: Vec::new(),
             slots: Slots::new(slots),
             tickets: 0,
             molds: 0,

@@ -61,29 +61,28 @@ impl Supervisor {
         };
         let most = current.seats.len();
         let open = current.open_seats();
-        let (change, remark) = match &mut current.scaler {
+        let (change, why) = match &mut current.scaler {
             Some(scaler) => scaler.decide(open, most, measured),
             None => (Change::Stay, None),
         };
-        if let Some(remark) = remark {
-            self.log(Level::Info, format!("{remark}, {}", plural(open)));
-        }
-        let level = Level::Info;
-        match change {
-            Change::Stay => {}
+        let what = match change {
+            Change::Stay => None,
             Change::More(count) => {
                 current.open(count, now);
-                let more = plural(count);
-                self.log(level, format!("{more} more: {} of {most}", current.open_seats()));
+                Some(format!("{} more", plural(count)))
             }
             Change::Fewer => {
                 self.close_seat(&mut current, now);
-                self.log(
-                    level,
-                    format!("1 worker less: {} of {most}", current.open_seats()),
-                );
+                Some("1 worker less".to_owned())
             }
-        }
+        };
+        let count = format!("{} of {most}", current.open_seats());
+        let text = match (what, why) {
+            (Some(what), why) => Some(format!("{what}: {}, now {count}", why.unwrap_or_default())),
+            (None, Some(remark)) => Some(format!("{remark}, {}", plural(open))),
+            (None, None) => None,
+        };
+        text.into_iter().for_each(|text| self.log(Level::Info, text));
         self.current = Some(current);
         if change != Change::Stay {
             self.notify(Notice::Status(self.status()));
@@ -103,7 +102,7 @@ impl Supervisor {
             return false;
         }
         let text = format!(
-            "one worker more: {} of {}",
+            "1 worker more: asked for (TTIN or +), now {} of {}",
             current.open_seats(),
             current.seats.len()
         );
@@ -120,7 +119,7 @@ impl Supervisor {
         let text = if current.open_seats() > least {
             self.close_seat(&mut current, now);
             format!(
-                "one worker less: {} of {}",
+                "1 worker less: asked for (TTOU or -), now {} of {}",
                 current.open_seats(),
                 current.seats.len()
             )

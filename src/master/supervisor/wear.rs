@@ -6,7 +6,7 @@ use log::Level;
 
 use super::generation::{Occasion, SeatState};
 use super::{Output, Phase, Supervisor, Urge};
-use crate::sys::Pid;
+use crate::sys::{Ending, Pid, Signal};
 
 /// How long nobody is replaced after a successor that did not come up.
 pub(super) const WEAR_PAUSE: Duration = Duration::from_secs(30);
@@ -43,20 +43,28 @@ impl Supervisor {
         );
     }
 
-    /// A worker must not live any longer; its death brings everything else about.
+    /// A worker must not live any longer; its death brings everything else about, and is what is logged.
     pub(super) fn deadly(&mut self, pid: Pid, reason: &str) {
-        let Some(worker) = self.workers().find(|worker| worker.pid == pid) else {
+        let is_known = self.workers().any(|worker| worker.pid == pid);
+        if !is_known || self.condemned.iter().any(|(condemned, _)| *condemned == pid) {
             return;
-        };
-        let number = worker.number;
-        self.log(
-            Level::Error,
-            format!("worker {number} (pid {pid}) {reason} and is killed"),
-        );
+        }
+        self.condemned.push((pid, reason.to_owned()));
         self.outputs.push_back(Output::Leave {
             pid,
             urge: Urge::Kill,
         });
+    }
+
+    /// How a worker ended: `was killed by SIGSEGV`, or `has 190 MB of memory resident (evil-reload-on-rss = 150) and was
+    /// killed`: nobody is to look for someone else who might have done that.
+    pub(super) fn how_it_ended(&mut self, pid: Pid, ending: Ending) -> String {
+        let index = self.condemned.iter().position(|(condemned, _)| *condemned == pid);
+        let reason = index.map(|index| self.condemned.swap_remove(index).1);
+        match reason {
+            Some(reason) if ending.is_by(Signal::SIGKILL) => format!("{reason} and was killed"),
+            _ => ending.to_string(),
+        }
     }
 
     /// A successor did not come up: the next attempt is to wait.

@@ -138,17 +138,19 @@ impl Supervisor {
             self.slots.release(slot);
         }
         let pid = leaver.pid;
+        let ended = self.how_it_ended(pid, ending);
         match ending {
             Ending::Exited(0) => self.log(Level::Info, format!("worker {number} (pid {pid}) left{work}")),
             _ if leaver.urge == Urge::Kill => {}
             _ => self.log(
                 Level::Warn,
-                format!("worker {number} (pid {pid}) {ending} while it was leaving{work}"),
+                format!("worker {number} (pid {pid}) {ended} while it was leaving{work}"),
             ),
         }
     }
 
     pub(super) fn worker_died(&mut self, pid: Pid, ending: Ending, work: &str, now: Instant) {
+        let ended = self.how_it_ended(pid, ending);
         let found = self.generations_mut().find_map(|generation| {
             let (id, can_fork) = (generation.id, generation.mold.ready_id().is_some());
             generation.seat_of(pid).map(|seat| (id, can_fork, seat))
@@ -175,7 +177,7 @@ impl Supervisor {
             Level::Error
         };
         let stage = if was_serving { "" } else { " before it was ready" };
-        let text = format!("worker {number} (pid {pid}) {ending}{stage}{work}");
+        let text = format!("worker {number} (pid {pid}) {ended}{stage}{work}");
         if let Some(successor) = seat.take_successor_under_way() {
             // It was on its way already.
             seat.state = successor;

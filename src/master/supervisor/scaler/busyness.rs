@@ -5,7 +5,7 @@
 //! waits to be accepted is an alarm: it does not wait for the end of a window, and workers who came for it may go
 //! sooner.
 
-use super::{Change, Measured};
+use super::{Change, Measured, connections};
 use crate::config::Busyness;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,7 @@ impl BusynessState {
         }
     }
 
+    /// What to change, and what was seen: at the end of a window, and when something has waited.
     pub(super) fn decide(
         &mut self,
         settings: &Busyness,
@@ -51,11 +52,8 @@ impl BusynessState {
             self.waiting = 0;
             self.low = 0;
             self.alarmed += settings.backlog_step;
-            let remark = format!("{} connections wait", measured.waiting);
-            return (
-                Change::More(settings.backlog_step),
-                settings.verbose.then_some(remark),
-            );
+            let remark = connections(measured.waiting);
+            return (Change::More(settings.backlog_step), Some(remark));
         }
         if self.seconds < settings.window {
             return (Change::Stay, None);
@@ -64,7 +62,7 @@ impl BusynessState {
         (self.seconds, self.sum) = (0, 0);
         let change = self.at_end_of_window(settings, step, busyness);
         let remark = format!("busy for {busyness} % of the time");
-        (change, settings.verbose.then_some(remark))
+        (change, Some(remark))
     }
 
     fn at_end_of_window(&mut self, settings: &Busyness, step: usize, busyness: u32) -> Change {
@@ -199,14 +197,15 @@ mod tests {
     }
 
     #[test]
-    fn who_wants_to_know_is_told() {
+    fn what_was_seen_is_said() {
         let mut state = BusynessState::new(1);
         let settings = Busyness {
-            verbose: true,
             window: 1,
             ..SETTINGS
         };
         let told = state.decide(&settings, 1, second(42, 0));
         assert_eq!(told, (Stay, Some("busy for 42 % of the time".to_owned())));
+        let told = state.decide(&settings, 1, second(42, 40));
+        assert_eq!(told, (More(2), Some("40 connections wait".to_owned())));
     }
 }

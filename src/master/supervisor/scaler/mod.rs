@@ -61,8 +61,8 @@ impl Scaler {
         self.settings.least
     }
 
-    /// What to change, where there are `workers` (those that are starting among them) of `most`; and what the operator
-    /// wants to know about it.
+    /// What to change, where there are `workers` (those that are starting among them) of `most`; and why, or else what the
+    /// operator wants to know (`cheaper-busyness-verbose`).
     pub(super) fn decide(
         &mut self,
         workers: usize,
@@ -80,7 +80,43 @@ impl Scaler {
             Algorithm::Busyness(settings) => self.busyness.decide(&settings, self.settings.step, measured),
             Algorithm::Manual => (Change::Stay, None),
         };
-        (self.limited(wish, workers, most, measured.memory), remark)
+        let change = self.limited(wish, workers, most, measured.memory);
+        let is_verbose = matches!(self.settings.algorithm, Algorithm::Busyness(settings) if settings.verbose);
+        let said = match change {
+            Change::Stay => remark.filter(|_| is_verbose),
+            _ => Some(self.reason(change, wish, workers, measured, remark)),
+        };
+        (change, said)
+    }
+
+    /// Why `change` is made, which the algorithm wished for, or the limits. `remark`: what the algorithm says of itself.
+    fn reason(
+        &self,
+        change: Change,
+        wish: Change,
+        workers: usize,
+        measured: Measured,
+        remark: Option<String>,
+    ) -> String {
+        let (least, idle) = (self.settings.least, workers.saturating_sub(measured.busy));
+        let growing = matches!(change, Change::More(_));
+        if growing && workers < least {
+            return format!("cheaper = {least} are the fewest");
+        }
+        if let (false, Some(limit)) = (growing, self.settings.hard_memory)
+            && measured.memory >= limit
+        {
+            let (has, limit) = (measured.memory >> 20, limit >> 20);
+            return format!("all have {has} MB of memory resident (cheaper-rss-limit-hard = {limit})");
+        }
+        debug_assert!(wish != Change::Stay, "limits alone change nothing else");
+        match (self.settings.algorithm, remark) {
+            (Algorithm::Busyness(_), Some(remark)) => remark,
+            (Algorithm::Backlog { .. }, _) if growing => connections(measured.waiting),
+            (Algorithm::Spare2 { .. }, _) => format!("{idle} idle, and {least} are to be (cheaper)"),
+            (Algorithm::Spare { .. }, _) if growing => "all are busy".to_owned(),
+            _ => format!("{idle} idle"),
+        }
     }
 
     fn spare(&mut self, idle: usize, overload: u32) -> Change {
@@ -155,6 +191,14 @@ impl Scaler {
             Change::Fewer if workers <= least => Change::Stay,
             other => other,
         }
+    }
+}
+
+/// `1 connection waits`.
+fn connections(waiting: u32) -> String {
+    match waiting {
+        1 => "1 connection waits".to_owned(),
+        waiting => format!("{waiting} connections wait"),
     }
 }
 
@@ -292,6 +336,61 @@ mod tests {
                 "{memory}"
             );
         }
+    }
+
+    #[test]
+    fn it_says_why() {
+        let waiting = |waiting| Measured { waiting, ..busy(4) };
+        let heavy = Measured {
+            memory: 300 << 20,
+            ..busy(4)
+        };
+        for (algorithm, workers, measured, expected) in [
+            (Algorithm::Spare { overload: 1 }, 4, busy(4), "all are busy"),
+            (Algorithm::Spare { overload: 1 }, 4, busy(1), "3 idle"),
+            (
+                Algorithm::Spare2 { idle: 1 },
+                4,
+                busy(3),
+                "1 idle, and 2 are to be (cheaper)",
+            ),
+            (
+                Algorithm::Spare2 { idle: 1 },
+                4,
+                busy(1),
+                "3 idle, and 2 are to be (cheaper)",
+            ),
+            (
+                Algorithm::Backlog { overload: 0, idle: 1 },
+                4,
+                waiting(1),
+                "1 connection waits",
+            ),
+            (
+                Algorithm::Backlog { overload: 0, idle: 1 },
+                4,
+                waiting(7),
+                "7 connections wait",
+            ),
+            (Algorithm::Backlog { overload: 0, idle: 1 }, 4, busy(1), "3 idle"),
+            (Algorithm::Manual, 1, busy(1), "cheaper = 2 are the fewest"),
+            (
+                Algorithm::Manual,
+                4,
+                heavy,
+                "all have 300 MB of memory resident (cheaper-rss-limit-hard = 200)",
+            ),
+        ] {
+            let mut scaler = Scaler::new(Cheaper {
+                hard_memory: Some(200 << 20),
+                ..cheaper(algorithm)
+            });
+            let (change, said) = scaler.decide(workers, 8, measured);
+            assert_ne!(change, Stay, "{expected}");
+            assert_eq!(said.as_deref(), Some(expected));
+        }
+        let mut scaler = Scaler::new(cheaper(Algorithm::Spare { overload: 1 }));
+        assert_eq!(scaler.decide(4, 8, busy(3)), (Stay, None));
     }
 
     #[test]

@@ -129,6 +129,7 @@ fn who_must_not_live_is_killed_and_replaced() {
     assert_eq!(world.staff(), [(1, 1), (1, 2)]);
     assert!(world.workers().iter().all(|worker| worker.2 != pid));
     assert!(world.logged(&format!(
-        "worker 1 (pid {pid}) has 500 MB of memory resident (evil-reload-on-rss = 400) and is killed"
+        "worker 1 (pid {pid}) has 500 MB of memory resident (evil-reload-on-rss = 400) and was killed"
     )));
+    assert!(!world.logged("SIGKILL"), "nobody is to look for who did that");
 }
