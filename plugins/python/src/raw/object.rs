@@ -88,16 +88,16 @@ pub(crate) fn in_context<R>(context: &Bound<'_, PyAny>, work: impl FnOnce() -> R
     if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
         return Err(PyErr::fetch(context.py()));
     }
-    let entered = Entered(Some(context.clone()));
+    let entered = Entered(Some(context));
     let result = work();
     entered.leave()?;
     Ok(result)
 }
 
 /// A context that was entered on this thread, by the greenlet that leaves it.
-struct Entered<'py>(Option<Bound<'py, PyAny>>);
+struct Entered<'a, 'py>(Option<&'a Bound<'py, PyAny>>);
 
-impl Entered<'_> {
+impl Entered<'_, '_> {
     fn leave(mut self) -> PyResult<()> {
         self.exit()
     }
@@ -114,7 +114,7 @@ impl Entered<'_> {
     }
 }
 
-impl Drop for Entered<'_> {
+impl Drop for Entered<'_, '_> {
     fn drop(&mut self) {
         // After a panic.
         if let Err(error) = self.exit() {

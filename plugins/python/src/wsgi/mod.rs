@@ -36,7 +36,7 @@ use crate::{Settings, failure, raw, uwsgi_module};
 use contexts::Contexts;
 use current::CurrentExchange;
 use environ::{EnvironBuilder, Facts};
-use response::Delivery;
+use response::{Delivery, Unsent};
 use start_response::Starters;
 
 /// What answers requests with WSGI applications.
@@ -129,13 +129,7 @@ impl WsgiGateway {
                 return response::broken(py, responder, &request, "making start_response failed", &error);
             }
         };
-        let lease = match self.contexts.take(py) {
-            Ok(lease) => lease,
-            Err(error) => {
-                return response::broken(py, responder, &request, "making a context failed", &error);
-            }
-        };
-        let called = lease.run(py, || {
+        let call = || {
             let in_hand = self.current.set(responder.forerunner());
             let returned = app.bind(py).call1((environ, starter.callable(py)));
             drop(in_hand);
@@ -151,12 +145,10 @@ impl WsgiGateway {
                     None
                 }
             }
-        });
-        match called {
-            // Whoever sends the rest of it may begin at once, on another thread.
-            Ok(Some(unsent)) => unsent.send(lease),
-            Ok(None) => {}
-            Err(error) => log_failure(py, &request, "its context is refused", &error),
+        };
+        // Whoever sends the rest of it may begin at once, on another thread.
+        if let Err(error) = self.contexts.run(py, call, Unsent::send) {
+            log_failure(py, &request, "its context is refused", &error);
         }
         self.starters.borrow_mut().put_back(py, starter);
     }
