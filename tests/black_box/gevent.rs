@@ -20,6 +20,7 @@ PRESENT = 0
 MOST = 0
 CLOSED = []
 WRITTEN = []
+MADE = 0
 
 class Pieces:
     def __init__(self, name, pieces):
@@ -39,6 +40,12 @@ def pause(seconds):
 def flood(number):
     for _ in range(number):
         yield b"x" * 65536
+
+def counted():
+    global MADE
+    for _ in range(100):
+        MADE += 1
+        yield b"counted"
 
 def broken():
     yield b"some of it"
@@ -60,7 +67,13 @@ def application(environ, start_response):
         environ["wsgi.early_hints"]([("Link", "</%s>" % value)])
         time.sleep(0.1)
         environ["wsgi.early_hints"]([("Link", "</%s/2>" % value)])
+    if path == "counted":
+        status, _, length = value.partition("/")
+        start_response(f"{status} As Asked", [("Content-Length", length)] if length else plain)
+        return Pieces(path, counted())
     start_response("200 OK", plain)
+    if path == "made":
+        return [b"%d" % MADE]
     if path == "sleep":
         time.sleep(float(value))
     if path == "deadline":
@@ -414,6 +427,41 @@ fn bodies_files_hints_and_heads_are_as_on_threads() {
     connection.send("HEAD /flood/3 HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(connection.head().unwrap().status, 200);
     assert_eq!(connection.get("/").status, 200, "no body is between the two");
+}
+
+#[test]
+fn what_no_client_gets_is_not_asked_for() {
+    let Some(server) = server(4, "") else { return };
+    let mut connection = server.connect();
+    let mut made = 0;
+    for (method, target, pieces) in [
+        ("HEAD", "/counted/200", 1),
+        ("GET", "/counted/204", 1),
+        ("GET", "/counted/205", 1),
+        ("GET", "/counted/304", 1),
+        ("GET", "/counted/200/7", 1),
+        ("GET", "/counted/200/21", 3),
+        ("HEAD", "/write/3", 0),
+    ] {
+        connection.send(format!("{method} {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let head = connection.head().unwrap();
+        assert!(head.status < 400, "{target}");
+        if let Some((_, length)) = target.split_once("200/") {
+            connection.read_exact(&mut vec![0; length.parse().unwrap()]);
+        }
+        made += pieces;
+        assert_eq!(
+            connection.get("/made").text(),
+            made.to_string(),
+            "{method} {target}"
+        );
+    }
+    assert_eq!(
+        connection.get("/written").text(),
+        "1",
+        "writing for HEAD is no error"
+    );
+    assert!(!server.log().contains("Traceback"), "{}", server.log());
 }
 
 #[test]

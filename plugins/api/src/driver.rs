@@ -86,6 +86,9 @@ pub enum Delivered {
     Room,
     /// It is on its way, but the client has not taken enough of it: ask for room before more is left.
     Full,
+    /// All that the client will ever get of the answer's body is on its way: it asked with HEAD, the status has no body,
+    /// or Content-Length is reached. What else is left is dropped.
+    Enough,
     /// A turn is under way, which will see to it.
     Later,
     /// The exchange is over.

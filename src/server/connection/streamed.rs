@@ -258,6 +258,7 @@ impl Connection {
         match self.is_streamed(id) {
             // It is kept until the application knows.
             true if self.readiness.hung_up => Delivered::Gone,
+            true if !self.protocol.wants_reply_data() => Delivered::Enough,
             true if self.outbound.len() >= HIGH_WATER => Delivered::Full,
             true => Delivered::Room,
             false => Delivered::Gone,

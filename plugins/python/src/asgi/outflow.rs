@@ -68,7 +68,7 @@ impl Outflow {
     /// Makes of what the server said whether the next event may follow. `None`: room was asked for, see again.
     fn judge(&mut self, delivered: Delivered) -> PyResult<Option<Progress>> {
         match delivered {
-            Delivered::Room => {
+            Delivered::Room | Delivered::Enough => {
                 self.unsent = 0;
                 return Ok(Some(Progress::Done));
             }

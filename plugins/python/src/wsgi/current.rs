@@ -6,7 +6,7 @@ use std::thread::{self, ThreadId};
 
 use bytes::Bytes;
 use pyo3::prelude::*;
-use uwrs_api::{Forerunner, ResponseHead};
+use uwrs_api::{Delivered, Forerunner, ResponseHead};
 
 use super::greenlets::Outlet;
 
@@ -61,8 +61,10 @@ impl CurrentExchange {
                 Ok(py.detach(|| forerunner.begin(head, bytes)))
             }
             (Some(InHand::Thread(_, forerunner)), None) => Ok(py.detach(|| forerunner.push(bytes))),
-            (Some(InHand::Greenlet(outlet)), Some(head)) => outlet.begin(py, head, bytes),
-            (Some(InHand::Greenlet(outlet)), None) => outlet.push(py, bytes),
+            (Some(InHand::Greenlet(outlet)), Some(head)) => {
+                Ok(outlet.begin(py, head, bytes)? != Delivered::Gone)
+            }
+            (Some(InHand::Greenlet(outlet)), None) => Ok(outlet.push(py, bytes)? != Delivered::Gone),
         }
     }
 

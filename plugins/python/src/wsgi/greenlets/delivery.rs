@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pyo3::prelude::*;
-use uwrs_api::{FilePart, Request};
+use uwrs_api::{Delivered, FilePart, Request};
 
 use super::outlet::Outlet;
 use crate::wsgi::answer::{Answer, Begun, StartedHead};
@@ -42,7 +42,7 @@ impl Delivery<'_> {
     }
 
     /// What came of sending: an exception that was thrown into the greenlet meanwhile ends the answer.
-    fn sent(&self, py: Python<'_>, sent: PyResult<bool>) -> PyResult<bool> {
+    fn sent(&self, py: Python<'_>, sent: PyResult<Delivered>) -> PyResult<Delivered> {
         sent.map_err(|error| self.fail(py, "an exception came while the client was waited for", error))
     }
 
@@ -98,7 +98,7 @@ impl Delivery<'_> {
             }
             Some(Begun::Written(written)) => {
                 let left = Begun::Written(written).left();
-                self.pump(py, stream, left)
+                self.pump(py, stream, left, Ok(Delivered::Room))
             }
             None => Err(self.fail_unstarted(py)),
         }
@@ -119,33 +119,34 @@ impl Delivery<'_> {
         match begun {
             Begun::Head(started) if is_all => {
                 self.outlet.respond(started.head, first);
-                return Ok(());
+                Ok(())
             }
             Begun::Written(_) if is_all => {
                 self.outlet.push_rest(std::iter::once(first));
-                return Ok(());
+                Ok(())
             }
             Begun::Head(started) => {
-                let is_without_body =
-                    self.request.method() == b"HEAD" || matches!(started.head.status, 204 | 304);
-                if !self.sent(py, self.outlet.begin(py, started.head, first))? || is_without_body {
-                    self.outlet.end();
-                    return Ok(());
-                }
+                let sent = self.outlet.begin(py, started.head, first);
+                self.pump(py, stream, left, sent)
             }
             Begun::Written(_) => {
-                if !self.sent(py, self.outlet.push(py, first))? {
-                    self.outlet.end();
-                    return Ok(());
-                }
+                let sent = self.outlet.push(py, first);
+                self.pump(py, stream, left, sent)
             }
         }
-        self.pump(py, stream, left)
     }
 
-    /// Sends one piece after the other, up to the end, or as many bytes as are `left`.
-    fn pump(&self, py: Python<'_>, stream: &mut Stream, mut left: Option<u64>) -> PyResult<()> {
-        while left != Some(0) {
+    /// Sends one piece after the other behind what was `sent`, as long as more is wanted: up to the end, or as many bytes as
+    /// are `left`.
+    fn pump(
+        &self,
+        py: Python<'_>,
+        stream: &mut Stream,
+        mut left: Option<u64>,
+        sent: PyResult<Delivered>,
+    ) -> PyResult<()> {
+        let mut wanted = self.sent(py, sent)?;
+        while wanted == Delivered::Room && left != Some(0) {
             let piece = match stream.next(py) {
                 Ok(Some(piece)) if piece.is_empty() => continue,
                 Ok(Some(piece)) => piece,
@@ -153,9 +154,7 @@ impl Delivery<'_> {
                 Err(error) => return Err(self.fail(py, "the application raised amidst its answer", error)),
             };
             left = left.map(|left| left.saturating_sub(piece.len() as u64));
-            if !self.sent(py, self.outlet.push(py, piece))? {
-                break;
-            }
+            wanted = self.sent(py, self.outlet.push(py, piece))?;
         }
         self.outlet.end();
         Ok(())

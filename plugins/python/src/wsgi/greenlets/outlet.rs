@@ -51,20 +51,20 @@ impl Outlet {
         turning::deliver(self.id);
     }
 
-    /// Begins the answer with a part of its body. `false`: the client is gone.
+    /// Begins the answer with a part of its body, and says what is wanted then: [`Delivered::Room`], `Enough` or `Gone`.
     ///
     /// # Errors
     /// What was thrown into the greenlet while it waited for the client.
-    pub(crate) fn begin(&self, py: Python<'_>, head: ResponseHead, first: Bytes) -> PyResult<bool> {
+    pub(crate) fn begin(&self, py: Python<'_>, head: ResponseHead, first: Bytes) -> PyResult<Delivered> {
         self.conversation().begin(head, first);
         self.flow(py)
     }
 
-    /// Goes on with the body. `false`: the client is gone.
+    /// Goes on with the body, and says what is wanted then, as [`Outlet::begin`].
     ///
     /// # Errors
     /// As [`Outlet::begin`].
-    pub(crate) fn push(&self, py: Python<'_>, piece: Bytes) -> PyResult<bool> {
+    pub(crate) fn push(&self, py: Python<'_>, piece: Bytes) -> PyResult<Delivered> {
         self.conversation().push(piece);
         self.flow(py)
     }
@@ -108,20 +108,20 @@ impl Outlet {
     }
 
     /// Has what was left sent, and waits until the client has room for more.
-    fn flow(&self, py: Python<'_>) -> PyResult<bool> {
+    fn flow(&self, py: Python<'_>) -> PyResult<Delivered> {
         loop {
             match turning::deliver(self.id) {
-                Delivered::Gone => return Ok(false),
-                // Amidst a turn, which will send it, or on a thread that is not the loop's.
-                Delivered::Room | Delivered::Later => return Ok(true),
                 Delivered::Full => {}
+                // Amidst a turn, which will send it, or on a thread that is not the loop's.
+                Delivered::Later => return Ok(Delivered::Room),
+                wanted => return Ok(wanted),
             }
             let waiter = self.hub.waiter(py)?;
             lock(&self.waiting).push(waiter.clone().unbind());
             self.conversation().ask_for_room();
             // So that the wish is known; it may be granted at once.
             if turning::deliver(self.id) == Delivered::Gone {
-                return Ok(false);
+                return Ok(Delivered::Gone);
             }
             Hub::wait(&waiter)?;
         }
