@@ -337,6 +337,18 @@ fn what_may_not_be_sent_raises_and_says_why() {
 }
 
 #[test]
+fn what_cannot_be_called_as_it_is_to_be_is_refused_at_the_start() {
+    let wsgi = "def application(environ, start_response):\n    pass\n";
+    for (app, lines, expected) in [
+        (wsgi, "interface = asgi", "leave interface = asgi out"),
+        ("def application():\n    pass\n", "", "say app:application()"),
+    ] {
+        let finished = Server::new().app(app).ini(&format!("{HTTP}{lines}\n")).run();
+        finished.assert_refused(22, &["cannot start: app:application takes", expected]);
+    }
+}
+
+#[test]
 fn a_life_ends_after_the_last_request() {
     let mut server = server();
     assert_eq!(server.get("/").status, 200);

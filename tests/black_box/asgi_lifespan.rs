@@ -198,3 +198,68 @@ async def application(scope, receive, send):
     server.wait_for_end();
     assert!(!server.log().contains("lifespan:"), "{}", server.log());
 }
+
+/// An application that waits where it should not.
+const STUCK: &str = r#"
+import asyncio
+
+async def database():
+    await asyncio.sleep(1000)
+
+async def application(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        if AT == "start":
+            await database()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        if AT == "stop":
+            await database()
+        return await send({"type": "lifespan.shutdown.complete"})
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"served"})
+    while AT == "task":
+        try:
+            await database()
+        except asyncio.CancelledError:
+            pass
+"#;
+
+fn stuck(at: &str, lines: &str) -> Server {
+    let app = format!("{STUCK}\n\nAT = \"{at}\"\n");
+    Server::new().app(&app).ini(&format!("{HTTP}{lines}\n"))
+}
+
+#[test]
+fn a_start_that_takes_long_is_told_with_its_place() {
+    let finished = stuck("start", "boot-timeout = 8").run();
+    finished.assert_refused(1, &["cannot start", "(boot-timeout)"]);
+    for part in [
+        "lifespan: the application has been starting for 5 s; it is here",
+        "await database()",
+        "in database",
+    ] {
+        assert!(finished.log.contains(part), "{part} is not in\n{}", finished.log);
+    }
+}
+
+#[test]
+fn so_is_a_shutdown_and_a_task_that_a_worker_waits_for() {
+    for (at, expected) in [
+        (
+            "stop",
+            "lifespan: the application has been shutting down for 5 s; it is here",
+        ),
+        (
+            "task",
+            "\"GET /\": its task goes on, and the worker waits for it; it is here",
+        ),
+    ] {
+        let mut server = stuck(at, "worker-reload-mercy = 8").start();
+        assert_eq!(server.get("/").text(), "served");
+        server.signal(Signal::SIGTERM);
+        server.wait_for_log(&[expected]);
+        assert!(server.log().contains("in database"), "{}", server.log());
+        server.wait_for_end();
+    }
+}

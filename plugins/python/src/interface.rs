@@ -3,7 +3,7 @@
 use std::fmt;
 
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyFunction, PyType};
 
 /// How an application is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,15 @@ impl Interface {
             Self::Wsgi => "WSGI",
             Self::Asgi => "ASGI",
             Self::Asgi2 => "ASGI 2",
+        }
+    }
+
+    /// How many arguments it calls an application with.
+    fn arguments(self) -> usize {
+        match self {
+            Self::Wsgi => 2,
+            Self::Asgi => 3,
+            Self::Asgi2 => 1,
         }
     }
 }
@@ -56,6 +65,59 @@ pub(crate) fn detect(callable: &Bound<'_, PyAny>) -> Interface {
         .ok()
         .and_then(|call| by_code(&call))
         .unwrap_or(Interface::Wsgi)
+}
+
+/// Why every call of the application, in that way, would raise; `None`: it would not, for all that can be told.
+pub(crate) fn misfit(
+    callable: &Bound<'_, PyAny>,
+    target: &str,
+    interface: Interface,
+    is_said: bool,
+) -> Option<String> {
+    let function = function(callable)?;
+    let least = arguments(&function)?;
+    let is_bound = function.getattr("__self__").is_ok();
+    let most: usize = code(&function)?.getattr("co_argcount").ok()?.extract().ok()?;
+    let most = most.saturating_sub(usize::from(is_bound));
+    let given = interface.arguments();
+    if (least..=most).contains(&given) {
+        return None;
+    }
+    let takes = match (least, most) {
+        (_, 0) => "no arguments".to_owned(),
+        (1, 1) => "1 argument".to_owned(),
+        (least, most) if least == most => format!("{most} arguments"),
+        (least, most) => format!("{least} to {most} arguments"),
+    };
+    let way_out = match most {
+        0 if is_asynchronous(&function) => {
+            format!("if it makes the application, make it a plain function and say {target}()")
+        }
+        0 => format!("if it makes the application, say {target}()"),
+        _ if is_said => format!(
+            "leave interface = {} out",
+            interface.name().to_lowercase().replace(' ', "")
+        ),
+        _ => "is it the application?".to_owned(),
+    };
+    let calls = format!("{interface} calls its applications with {given}");
+    Some(format!("{target} takes {takes}, and {calls}: {way_out}"))
+}
+
+/// What is called when the application is, where that is written in Python and no class.
+fn function<'py>(callable: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    let is_function = |it: &Bound<'py, PyAny>| {
+        let inner = it.getattr("__func__").unwrap_or_else(|_| it.clone());
+        inner.is_exact_instance_of::<PyFunction>()
+    };
+    if callable.is_instance_of::<PyType>() {
+        return None;
+    }
+    let call = callable.getattr("__call__").ok();
+    [Some(callable.clone()), call]
+        .into_iter()
+        .flatten()
+        .find(is_function)
 }
 
 /// A class: its instances are what is awaited, or called.
@@ -134,6 +196,105 @@ mod tests {
             let module = PyModule::from_code(py, &code, c"app.py", c"app").unwrap();
             detect(&module.getattr("application").unwrap())
         })
+    }
+
+    #[test]
+    fn what_cannot_be_called_that_way_is_told_with_the_way_out() {
+        let misfit = |source: &str, interface, is_said| {
+            with_python(|py| {
+                let code = CString::new(source).unwrap();
+                let module = PyModule::from_code(py, &code, c"app.py", c"app").unwrap();
+                misfit(
+                    &module.getattr("application").unwrap(),
+                    "app:application",
+                    interface,
+                    is_said,
+                )
+            })
+        };
+        let wsgi = "def application(environ, start_response): pass";
+        for (source, interface, is_said, expected) in [
+            (
+                "def application(): pass",
+                Interface::Wsgi,
+                false,
+                "app:application takes no arguments, and WSGI calls its applications with 2: if it makes the application, \
+                 say app:application()",
+            ),
+            (
+                "async def application(): pass",
+                Interface::Asgi,
+                false,
+                "app:application takes no arguments, and ASGI calls its applications with 3: if it makes the application, \
+                 make it a plain function and say app:application()",
+            ),
+            (
+                wsgi,
+                Interface::Asgi,
+                true,
+                "app:application takes 2 arguments, and ASGI calls its applications with 3: leave interface = asgi out",
+            ),
+            (
+                wsgi,
+                Interface::Asgi2,
+                true,
+                "app:application takes 2 arguments, and ASGI 2 calls its applications with 1: leave interface = asgi2 out",
+            ),
+            (
+                "class C:\n def __call__(self, a, b, c=1): pass\napplication = C()",
+                Interface::Asgi2,
+                true,
+                "app:application takes 2 to 3 arguments, and ASGI 2 calls its applications with 1: leave interface = asgi2 \
+                 out",
+            ),
+            (
+                "async def application(a, b): pass",
+                Interface::Asgi,
+                false,
+                "app:application takes 2 arguments, and ASGI calls its applications with 3: is it the application?",
+            ),
+        ] {
+            assert_eq!(
+                misfit(source, interface, is_said).as_deref(),
+                Some(expected),
+                "{source}"
+            );
+        }
+        for (source, interface) in [
+            (wsgi, Interface::Wsgi),
+            ("def application(*anything): pass", Interface::Asgi),
+            (
+                "def application(scope, receive=None, send=None): pass",
+                Interface::Asgi2,
+            ),
+            (
+                "def application(scope, receive=None, send=None): pass",
+                Interface::Asgi,
+            ),
+            (
+                "class application:\n def __init__(self, scope): pass",
+                Interface::Asgi2,
+            ),
+            (
+                "class C:\n async def asgi(self, a, b, c): pass\napplication = C().asgi",
+                Interface::Asgi,
+            ),
+            (
+                "class C:\n @staticmethod\n def __call__(a, b): pass\napplication = C()",
+                Interface::Wsgi,
+            ),
+            (
+                "class C:\n @classmethod\n def call(cls, a, b): pass\napplication = C.call",
+                Interface::Wsgi,
+            ),
+            (
+                "import functools\napplication = functools.partial(print, 1)",
+                Interface::Wsgi,
+            ),
+            ("application = print", Interface::Asgi),
+        ] {
+            assert_eq!(misfit(source, interface, true), None, "{source}");
+        }
     }
 
     #[test]

@@ -68,6 +68,14 @@ pub(crate) fn load(py: Python<'_>, settings: &Settings) -> Result<Vec<Applicatio
             application.interface = said;
         }
     }
+    for application in &applications {
+        let callable = application.callable.bind(py);
+        let is_said = settings.interface.is_some();
+        if let Some(reason) = interface::misfit(callable, &application.target, application.interface, is_said)
+        {
+            return Err(failure::plain(reason));
+        }
+    }
     Ok(applications)
 }
 
@@ -262,8 +270,12 @@ fn accept(found: &Bound<'_, PyAny>, target: &str) -> Result<Py<PyAny>, LoadError
             .get_type()
             .qualname()
             .map_or_else(|_| "object".to_owned(), |name| name.to_string());
+        let way_out = match kind.as_str() {
+            "coroutine" => "; make its factory a plain function, nothing can be awaited here",
+            _ => "",
+        };
         return Err(failure::plain(format!(
-            "{target} is not callable: it is of type {kind}"
+            "{target} is not callable: it is of type {kind}{way_out}"
         )));
     }
     Ok(found.clone().unbind())

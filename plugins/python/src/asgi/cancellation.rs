@@ -1,4 +1,4 @@
-//! Cancelling the task of a request that keeps its client waiting for too long, and saying what it is doing.
+//! Cancelling the task of a request that keeps its client waiting for too long, and saying what a task is doing.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -28,7 +28,7 @@ pub(super) fn cancel(py: Python<'_>, talk: &dyn Talk, is_shown: bool) {
         log::error!(
             "\"{}\": its task is cancelled, where it waits (most recent call last):\n{}",
             talk.request().line(),
-            failure::stack(py, "format_list", || frames(task))
+            place(task)
         );
     }
     if let Err(error) = task.call_method0(intern!(py, "cancel")) {
@@ -37,6 +37,11 @@ pub(super) fn cancel(py: Python<'_>, talk: &dyn Talk, is_shown: bool) {
             talk.request().line()
         );
     }
+}
+
+/// Where a task waits, as a traceback has it.
+pub(super) fn place(task: &Bound<'_, PyAny>) -> String {
+    failure::stack(task.py(), "format_list", || frames(task))
 }
 
 /// The frames of a task that waits, as `traceback.format_list` takes them: through all coroutines that wait for one another, and on

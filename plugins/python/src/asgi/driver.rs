@@ -9,16 +9,21 @@ use std::time::{Duration, Instant};
 use pyo3::exceptions::PyModuleNotFoundError;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use uwrs_api::{Driver, LoadError, Observer, Turned, Turns};
 
 use super::lifespan::Lifespans;
-use super::registry;
+use super::{cancellation, registry};
 pub(super) use crate::turning::deliver;
 use crate::turning::{self, Clock};
 use crate::{LoopChoice, apart, failure, raw};
 
 /// How exactly deadlines of WebSockets are kept.
 const TICK: Duration = Duration::from_secs(1);
+
+/// After so many seconds it is told for which tasks a worker that leaves waits: for so many of them.
+const TOLD_AFTER: u32 = 2;
+const TOLD: usize = 3;
 
 /// Makes the loop that was asked for, and makes it this thread's.
 ///
@@ -102,6 +107,10 @@ impl AsyncioDriver {
         let tasks = registry::tasks(py);
         if !tasks.is_empty() {
             log::info!("waiting for {} of the applications' tasks", tasks.len());
+            let timeout = PyDict::new(py);
+            timeout.set_item("timeout", TOLD_AFTER)?;
+            run(asyncio.call_method("wait", (&tasks,), Some(&timeout))?)?;
+            tell_what_goes_on(py);
             run(asyncio.call_method1("wait", (tasks,))?)?;
         }
         self.lifespans.stop(py);
@@ -214,6 +223,25 @@ pub(super) fn tick_soon(py: Python<'_>, event_loop: &Py<PyAny>) {
     if let Err(error) = told {
         TICKS.set(false);
         log::error!("asyncio keeps no time: {error}");
+    }
+}
+
+/// Says for what a worker that has answered everything does not leave.
+fn tell_what_goes_on(py: Python<'_>) {
+    let tasks = registry::tasks(py);
+    for task in tasks.iter().take(TOLD) {
+        let task = task.bind(py);
+        let Some(talk) = registry::exchange_of(task).and_then(registry::talk) else {
+            continue;
+        };
+        log::warn!(
+            "\"{}\": its task goes on, and the worker waits for it; it is here (most recent call last):\n{}",
+            talk.request().line(),
+            cancellation::place(task)
+        );
+    }
+    if tasks.len() > TOLD {
+        log::warn!("and {} other tasks go on", tasks.len() - TOLD);
     }
 }
 

@@ -12,7 +12,12 @@ class Unsupported(Exception):
 
 
 class Lifespan:
-    def __init__(self, application, is_double, state):
+    # Seconds after which it is told for what the application makes everyone wait.
+    patience = 5
+
+    def __init__(self, application, is_double, state, tell):
+        """`tell`: called with what the application does, and with its task."""
+        self.tell = tell
         self.application = application
         self.is_double = is_double
         self.state = state
@@ -54,11 +59,19 @@ class Lifespan:
         self.started = loop.create_future()
         self.inbox.put_nowait({"type": "lifespan.startup"})
         self.task = loop.create_task(self.run(), name="lifespan")
-        await asyncio.wait([self.task, self.started], return_when=asyncio.FIRST_COMPLETED)
+        await self.wait_for(self.started, "starting")
         if self.started.done():
             return self.started.result()
         error = self.task.exception()
         raise Unsupported(self.has_listened) from error
+
+    async def wait_for(self, future, doing):
+        """Returns when that is done, or the application is."""
+        either = {"return_when": asyncio.FIRST_COMPLETED}
+        done, _ = await asyncio.wait([self.task, future], timeout=self.patience, **either)
+        if not done:
+            self.tell("%s for %d s" % (doing, self.patience), self.task)
+            await asyncio.wait([self.task, future], **either)
 
     async def stop(self):
         """Returns when the application has ended its life; raises what it raised."""
@@ -66,7 +79,7 @@ class Lifespan:
             return self.task.result()
         self.stopped = asyncio.get_running_loop().create_future()
         self.inbox.put_nowait({"type": "lifespan.shutdown"})
-        await asyncio.wait([self.task, self.stopped], return_when=asyncio.FIRST_COMPLETED)
+        await self.wait_for(self.stopped, "shutting down")
         if self.stopped.done():
             self.stopped.result()
         await asyncio.wait([self.task], timeout=1)

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use uwrs_api::LoadError;
 
+use super::cancellation;
 use crate::interface::Interface;
 use crate::{LifespanChoice, failure};
 
@@ -49,7 +50,7 @@ impl Lifespans {
         let state = PyDict::new(py);
         let begun = module
             .getattr(intern!(py, "Lifespan"))
-            .and_then(|class| class.call1((application, interface == Interface::Asgi2, &state)))
+            .and_then(|class| class.call1((application, interface == Interface::Asgi2, &state, Teller)))
             .and_then(|life| Ok((life.clone(), life.call_method0(intern!(py, "start"))?)))
             .and_then(|(life, coroutine)| self.run(py, &coroutine).map(|_| life));
         let error = match begun {
@@ -67,11 +68,13 @@ impl Lifespans {
             // Who raises at the sight of the scope has never heard of it, and nobody need hear of that.
             let arguments = error.value(py).getattr(intern!(py, "args"));
             let has_listened = arguments.and_then(|arguments| arguments.extract::<(bool,)>());
-            let level = match has_listened {
-                Ok((true,)) => Level::Info,
+            let cause = error.cause(py);
+            let level = match (has_listened, &cause) {
+                (Ok((true,)), Some(_)) => Level::Warn,
+                (Ok((true,)), None) => Level::Info,
                 _ => Level::Debug,
             };
-            return unsupported(py, error.cause(py), choice, level);
+            return unsupported(py, cause, choice, level);
         }
         if is("Failed") {
             let message = error.value(py).str().map(|text| text.to_string());
@@ -99,6 +102,20 @@ impl Lifespans {
     fn run<'py>(&self, py: Python<'py>, coroutine: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let event_loop = self.event_loop.bind(py);
         event_loop.call_method1(intern!(py, "run_until_complete"), (coroutine,))
+    }
+}
+
+/// Says for what everyone waits.
+#[pyclass(frozen, module = "uwrs")]
+struct Teller;
+
+#[pymethods]
+impl Teller {
+    fn __call__(&self, doing: &str, task: &Bound<'_, PyAny>) {
+        log::warn!(
+            "lifespan: the application has been {doing}; it is here (most recent call last):\n{}",
+            cancellation::place(task)
+        );
     }
 }
 

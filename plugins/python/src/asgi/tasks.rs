@@ -108,9 +108,13 @@ impl Starter {
                 };
                 let caught = catcher.get().take();
                 let made = made?;
-                if let Some((step, context)) = caught {
-                    raw::in_context(context.bind(py), || step.call0(py))??;
+                if let Some((step, context)) = caught
+                    && let Err(error) = raw::in_context(context.bind(py), || step.call0(py))?
+                    && !is_done(&made)?
+                {
+                    return Err(error);
                 }
+                // A task that is done has what it raised, also where asyncio lets it through (SystemExit).
                 if let Some(all) = all
                     && !is_done(&made)?
                 {
