@@ -268,11 +268,17 @@ fn show_banner(config: &Config, listeners: &[Arc<BoundListener>]) {
         .cheaper
         .map_or(String::new(), |cheaper| format!("{} to ", cheaper.least));
     let workers = format!("{fewest}{}", plural(processes.workers));
+    let application = &config.application;
+    let each = match (&application.greenlets, application.threads) {
+        (Some(greenlets), _) => format!(", gevent = {}", greenlets.most),
+        (None, 1) => String::new(),
+        (None, threads) => format!(", threads = {threads}"),
+    };
     if config.processes.master {
-        log::info!("uwrs {version}, pid {}, {workers}", std::process::id());
+        log::info!("uwrs {version}, pid {}, {workers}{each}", std::process::id());
     } else {
         log::info!(
-            "uwrs {version}, pid {}, a single process without a master",
+            "uwrs {version}, pid {}, a single process without a master{each}",
             std::process::id()
         );
     }

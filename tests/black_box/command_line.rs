@@ -289,9 +289,10 @@ fn version_is_the_programs() {
 
 #[test]
 fn a_banner_says_what_is_served_where_by_how_many() {
-    let server = Server::new().ini(&format!("{HTTP}processes = 2\n")).start();
+    let ini = format!("{HTTP}processes = 2\nthreads = 3\n");
+    let server = Server::new().ini(&ini).start();
     let port = server.port().to_string();
-    server.wait_for_log(&["uwrs", env!("CARGO_PKG_VERSION")]);
+    server.wait_for_log(&["uwrs", env!("CARGO_PKG_VERSION"), "2 workers, threads = 3"]);
     server.wait_for_log(&["127.0.0.1", &port]);
     server.wait_for_log(&["Python 3."]);
     server.wait_for_log(&["app:application"]);
