@@ -325,6 +325,12 @@ fn advice(py: Python<'_>, module: &str, error: &PyErr) -> Option<String> {
         return None;
     }
     let missing: String = error.value(py).getattr("name").ok()?.extract().ok()?;
+    if missing == "uwsgidecorators" {
+        return Some(
+            "uWSGI's timers, cron and spoolers are not supported yet: run them in a process of their own"
+                .to_owned(),
+        );
+    }
     let is_ours = module == missing || module.starts_with(&format!("{missing}."));
     if is_ours {
         let sys_path: Vec<PathBuf> = py.import("sys").ok()?.getattr("path").ok()?.extract().ok()?;

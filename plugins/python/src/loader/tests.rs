@@ -131,6 +131,16 @@ fn a_module_that_is_not_there_is_looked_for_in_places_that_are_named() {
 }
 
 #[test]
+fn what_only_uwsgi_has_is_not_asked_to_be_installed() {
+    let error = load_module("decorated").unwrap_err();
+    assert!(
+        error.message.contains("cron and spoolers are not supported yet"),
+        "{}",
+        error.message
+    );
+}
+
+#[test]
 fn a_module_that_lacks_another_asks_for_the_right_home() {
     let error = load_module("bad_import").unwrap_err();
     let start =

@@ -1,0 +1,5 @@
+from uwsgidecorators import timer
+
+
+def application(environ, start_response):
+    raise AssertionError
