@@ -89,9 +89,11 @@ mod word {
     pub(super) const AT_WORK_BESIDE: usize = OVERSTAYED + 5;
     /// How many of these there are.
     pub(super) const BESIDE: usize = OVERSTAYED + 6;
+    /// 1: its master wants it to leave. That one writes this.
+    pub(super) const DISMISSED: usize = OVERSTAYED + 7;
 }
 
-const _: () = assert!(word::BESIDE < SLOT_WORDS);
+const _: () = assert!(word::DISMISSED < SLOT_WORDS);
 
 /// What a worker is doing, apart from requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -164,6 +166,15 @@ impl Scoreboard {
     /// worker when it starts and when a SIGWINCH tells it that this has changed.
     pub fn is_paused(&self) -> bool {
         self.memory.words()[header::PAUSED].load(Ordering::Acquire) != 0
+    }
+
+    /// Wants the worker of that pid to leave. The master's, before it says so by a signal, which an application may have taken.
+    pub fn dismiss(&self, slot: usize, pid: Pid) {
+        if let Some(words) = self.words_of(slot).map(SlotWords)
+            && words.get(word::PID) == pid as u64
+        {
+            words.set(word::DISMISSED, 1);
+        }
     }
 
     /// Does the server as a whole stop? Looked at by a worker that is told to leave: else it has a successor.
@@ -266,6 +277,12 @@ impl Slot {
     /// The table that it is in.
     pub fn board(&self) -> &Arc<Scoreboard> {
         &self.board
+    }
+
+    /// Does its master want it to leave?
+    pub fn is_dismissed(&self) -> bool {
+        let words = self.board.words_of(self.index).map(SlotWords);
+        words.is_some_and(|words| words.get(word::DISMISSED) != 0)
     }
 
     /// Says what the worker is doing.

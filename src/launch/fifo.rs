@@ -94,6 +94,18 @@ impl Fifo {
         Ok(())
     }
 
+    /// Makes the pipe again where somebody has removed it; what it was is over. `true`: that was so.
+    ///
+    /// # Errors
+    /// There is something else in its place, or it can't be made.
+    pub(crate) fn restore(&mut self) -> Result<bool, String> {
+        if self.pipe.is_at(self.path()) {
+            return Ok(false);
+        }
+        self.pipe = Pipe::open(self.path(), None)?;
+        Ok(true)
+    }
+
     /// The bytes that have come, of which each is a command. Without waiting; at most so many as a pipe holds.
     pub(crate) fn take(&self) -> Vec<u8> {
         let mut bytes = [0; 4096];
@@ -231,6 +243,21 @@ mod tests {
         assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
         assert!(Fifo::open(&[folder.path().join("no/folder")], None).is_err());
         assert!(Fifo::open(&[], None).unwrap().is_none());
+    }
+
+    #[test]
+    fn one_that_was_removed_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = [folder.path().join("fifo")];
+        let mut fifo = Fifo::open(&paths, None).unwrap().unwrap();
+        assert_eq!(fifo.restore(), Ok(false));
+        fs::remove_file(&paths[0]).unwrap();
+        assert_eq!(fifo.restore(), Ok(true));
+        write(&paths[0], "r");
+        assert_eq!(fifo.take(), b"r");
+        fs::remove_file(&paths[0]).unwrap();
+        write(&paths[0], "precious");
+        assert!(fifo.restore().unwrap_err().contains("is no pipe"));
     }
 
     #[test]

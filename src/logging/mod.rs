@@ -8,6 +8,7 @@
 
 mod access;
 mod outlet;
+mod spare;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -23,6 +24,7 @@ use log::{Level, LevelFilter, Record};
 use crate::sys::{self, LocalTime};
 
 pub use access::AccessLog;
+pub use spare::{keep, mend};
 
 /// The file that standard error leads to, absolute: a worker reopens it after `chdir`.
 static FILE: OnceLock<PathBuf> = OnceLock::new();
@@ -77,7 +79,8 @@ pub fn check(file: &Path) -> Result<(), String> {
 /// Opens the log's file anew, after it was renamed. Does nothing for standard error. Where that fails the old
 /// file stays.
 pub fn reopen() -> Result<(), String> {
-    FILE.get().map_or(Ok(()), |path| lead_output_to(path))
+    FILE.get().map_or(Ok(()), |path| lead_output_to(path))?;
+    spare::renew().map_err(|error| format!("log: {error}"))
 }
 
 /// Gives the log's file another name, its own with the time in seconds behind it, and that name. [`reopen`] then begins a

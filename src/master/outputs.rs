@@ -37,7 +37,15 @@ impl Master<'_> {
                 self.ask_mold(mold, request);
             }
             Output::DismissMold { pid } => self.dismiss_mold(pid),
-            Output::Leave { pid, urge } => send(pid, signal_of(urge)),
+            Output::Leave { pid, urge } => {
+                let mut workers = self.supervisor.workers();
+                let slot = workers
+                    .find(|worker| worker.pid == pid)
+                    .and_then(|worker| worker.slot);
+                slot.into_iter()
+                    .for_each(|slot| self.scoreboard.dismiss(slot, pid));
+                send(pid, signal_of(urge));
+            }
             Output::Trace { pid } => send(pid, TRACEBACK_SIGNAL),
             Output::Overdue {
                 pid,
@@ -68,7 +76,10 @@ impl Master<'_> {
                 self.scoreboard.set_paused(paused);
                 self.signal_workers(Signal::SIGWINCH);
             }
-            Output::ReopenLogs => self.reopen_logs(),
+            Output::ReopenLogs => {
+                self.restore_fifo();
+                self.reopen_logs();
+            }
             Output::RotateLogs => self.rotate_logs(),
             Output::WritePidfiles => self.write_pidfiles(),
             Output::ShowState => report::state(&self.supervisor, &self.scoreboard)
@@ -252,7 +263,21 @@ impl Master<'_> {
         }
     }
 
+    /// Somebody may have removed the pipe: whoever writes to it then is not heard.
+    fn restore_fifo(&mut self) {
+        let Some(fifo) = &mut self.fifo else { return };
+        match fifo.restore() {
+            Ok(false) => {}
+            Ok(true) => log::warn!(
+                "master-fifo = {}: was removed, and is made again",
+                fifo.path().display()
+            ),
+            Err(error) => log::error!("{error}; commands are not heard by it"),
+        }
+    }
+
     fn reread(&mut self) {
+        self.restore_fifo();
         let result = self.read_again();
         self.handle(Input::Reread(result));
     }

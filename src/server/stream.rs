@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
@@ -35,6 +35,20 @@ impl Stream {
             true => Self::Tcp(TcpStream::from_std(fd.into())),
             false => Self::Unix(UnixStream::from_std(fd.into())),
         }
+    }
+
+    /// Does it have one of the standard three's numbers, which somebody has closed?
+    pub(crate) fn is_astray(&self) -> bool {
+        self.as_fd().as_raw_fd() <= 2
+    }
+
+    /// The same under another number.
+    ///
+    /// # Errors
+    /// Out of descriptors.
+    pub(crate) fn moved(self) -> io::Result<Self> {
+        let is_tcp = matches!(self, Self::Tcp(_));
+        Ok(Self::adopt(sys::duplicate_above_standard(self.as_fd())?, is_tcp))
     }
 
     /// The other end; `None`: it is gone.

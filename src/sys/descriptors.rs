@@ -97,6 +97,35 @@ pub fn redirect_output(file: BorrowedFd<'_>) -> io::Result<()> {
     unistd::dup2_stderr(file).map_err(to_io)
 }
 
+/// The same under a number beyond the standard three, close-on-exec.
+pub fn duplicate_above_standard(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let number = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(3)).map_err(to_io)?;
+    // SAFETY: the kernel has just made it, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Leads those of the standard three that are closed to `output`, and input to nothing; without `output`, all of them.
+/// Which they were, by name.
+pub fn mend_standard(output: Option<BorrowedFd<'_>>) -> io::Result<Vec<&'static str>> {
+    let nothing = duplicate_above_standard(File::open("/dev/null")?.as_fd())?;
+    let output = output.unwrap_or(nothing.as_fd());
+    let mut closed = Vec::new();
+    // What was opened above had a number that was free, and has left it.
+    if !is_open(0) {
+        unistd::dup2_stdin(&nothing).map_err(to_io)?;
+        closed.push("standard input");
+    }
+    if !is_open(1) {
+        unistd::dup2_stdout(output).map_err(to_io)?;
+        closed.push("standard output");
+    }
+    if !is_open(2) {
+        unistd::dup2_stderr(output).map_err(to_io)?;
+        closed.push("standard error");
+    }
+    Ok(closed)
+}
+
 /// Is it a file, which takes what is written without waiting for anyone?
 pub fn is_regular_file(fd: BorrowedFd<'_>) -> bool {
     let kind = nix::sys::stat::fstat(fd).map(|stat| stat.st_mode & libc::S_IFMT);

@@ -18,8 +18,9 @@ mod title;
 pub use backlog::{SocketDiagnosis, waiting_connections};
 pub use clock::{LocalTime, local_time, monotonic_microseconds, monotonic_milliseconds};
 pub use descriptors::{
-    adopt_descriptor, blocking_pipe, close_descriptor, descriptor_limit, is_open, is_regular_file, pipe,
-    redirect_input, redirect_output, set_descriptor_limit, set_inheritable, write_once,
+    adopt_descriptor, blocking_pipe, close_descriptor, descriptor_limit, duplicate_above_standard, is_open,
+    is_regular_file, mend_standard, pipe, redirect_input, redirect_output, set_descriptor_limit,
+    set_inheritable, write_once,
 };
 pub use files::set_umask;
 pub use identity::{Account, Identity, change_owner, change_owner_of, effective_user, find_group, find_user};
@@ -35,7 +36,7 @@ pub use process::{
 pub use signals::{
     MasterSignals, SignalMask, TRACEBACK_SIGNAL, block_signals, expect_traceback_signal, ignore_commands,
     renew_single_signals, renew_worker_signals, restart_was_asked, restore_signals, signal_name,
-    take_single_signals, take_worker_signals,
+    take_single_signals, take_worker_signals, worker_signal_is_taken,
 };
 pub use sockets::{
     Received, defer_accept, message_pair, receive_descriptor, receive_message, send_descriptor, send_file,

@@ -176,6 +176,11 @@ pub fn renew_worker_signals() -> io::Result<()> {
     renew(worker_handler, &WORKER_COMMANDS)
 }
 
+/// Has the application a handler of its own for a signal that asks a worker something?
+pub fn worker_signal_is_taken(signal: Signal) -> bool {
+    taken_by_application(signal, worker_handler(signal)).is_ok_and(|taken| taken.is_some())
+}
+
 /// Installs handlers again: of the signals that belong to the server, and of those that the application has not taken.
 fn renew(handler_of: impl Fn(Signal) -> extern "C" fn(c_int), ours: &[Signal]) -> io::Result<()> {
     for signal in COMMANDS.into_iter().chain([Signal::SIGWINCH]) {

@@ -148,6 +148,7 @@ impl Worker {
         let log = AccessLog::new(&config.logging);
         let mut event_loop = make(config.limits.clone(), log, seat.slot.clone())?;
         sys::notice_forks()?;
+        logging::keep()?;
         let host = nix::unistd::gethostname()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
@@ -233,6 +234,21 @@ impl Worker {
                 self.notice_change();
             }
         }
+        if self.leaving.is_none() && self.seat.slot.is_dismissed() {
+            self.heed_dismissal();
+        }
+    }
+
+    /// The master wants this worker to leave. Its signal is on the way, or the application has it.
+    fn heed_dismissal(&mut self) {
+        if sys::worker_signal_is_taken(Signal::SIGTERM) {
+            log::warn!(
+                "the application has taken SIGTERM during a request, by which worker {} is asked to leave; it leaves all \
+                 the same",
+                self.seat.facts.number
+            );
+        }
+        self.leave(Departure::Drained);
     }
 
     /// What it will have been, once there is nothing left to do. `is_idle`: no application is at work.

@@ -1,4 +1,5 @@
-//! Workers that are killed while clients ask: only what was in their hands is lost.
+//! Workers that are killed while clients ask: only what was in their hands is lost. And applications that do to their worker
+//! what they should not.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::load::{Load, Lost};
 use crate::support::process;
-use crate::support::{Server, soon};
+use crate::support::{Connection, HTTP, Server, soon};
 
 /// Answers the pid of the worker.
 const WHO: &str = "import os\n\
@@ -195,4 +196,61 @@ fn a_child_that_the_application_forked_at_import_does_not_become_a_second_mold()
         assert_eq!(server.family().len(), 3, "master, mold, worker: {way_out}");
         server.wait_for_log(&["forked by the application", "import"]);
     }
+}
+
+#[test]
+fn an_application_that_closes_the_standard_descriptors_sends_nobody_the_log() {
+    let app = "\
+import os
+
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    if environ['PATH_INFO'] == '/close':
+        for fd in (0, 1, 2):
+            os.close(fd)
+    elif environ['PATH_INFO'] == '/say':
+        os.write(2, b'said on descriptor 2\\n')
+    return [b'fine']
+";
+    let server = Server::new().app(app).ini(HTTP).start();
+    assert_eq!(server.get("/close").text(), "fine");
+    let mut clients: Vec<Connection> = (0..5).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        for target in ["/", "/say"] {
+            let response = client.get(target);
+            assert_eq!((response.status, response.text()), (200, "fine"));
+        }
+    }
+    for client in &mut clients {
+        client.set_patience(Duration::from_millis(20));
+        assert!(!client.has_more(), "{}", server.log());
+    }
+    server.wait_for_log(&[
+        "worker 1] warn: the application has closed standard input and standard output and standard error: output goes to the log again",
+    ]);
+    soon("what is said is in the log", || {
+        server.count_log("said on descriptor 2") == 5 && server.count_log("GET /say") == 5
+    });
+}
+
+#[test]
+fn a_worker_whose_application_takes_its_signals_leaves_all_the_same() {
+    let app = "\
+import os, signal
+
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    if environ['PATH_INFO'] == '/take':
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+    return [b'%d' % os.getpid()]
+";
+    let server = Server::new().app(app).ini(HTTP).start();
+    let old = server.get("/take").text().to_owned();
+    server.reload();
+    server.wait_for_log(&[
+        "the application has taken SIGTERM during a request, by which worker 1 is asked to leave",
+    ]);
+    server.wait_for_log(&[&format!("worker 1 (pid {old}) left after 1 request")]);
+    assert_ne!(server.get("/").text(), old);
 }

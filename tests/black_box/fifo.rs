@@ -203,3 +203,19 @@ fn whatever_is_asked_for_in_whatever_order_no_request_is_lost() {
     assert!(report.lost.is_empty(), "{:#?}\n{}", report.lost, server.log());
     assert_eq!(server.get("/").status, 200);
 }
+
+#[test]
+fn a_pipe_that_was_removed_is_made_again_by_a_reload_and_when_logs_are_opened_again() {
+    let server = Server::new().ini(&format!("{HTTP}master-fifo = %dfifo")).start();
+    let path = server.file("fifo");
+    for (times, ask) in [Signal::SIGHUP, Signal::SIGUSR1].into_iter().enumerate() {
+        fs::remove_file(&path).unwrap();
+        server.signal(ask);
+        soon("it is there again", || path.exists());
+        soon("it is said", || {
+            server.count_log("was removed, and is made again") == times + 1
+        });
+    }
+    fs::write(&path, "s").unwrap();
+    soon("it is read", || server.count_log("state: ") == 2);
+}

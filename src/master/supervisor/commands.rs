@@ -47,10 +47,13 @@ impl Supervisor {
             return;
         }
         if self.next.is_some() || self.reload != Reload::Idle {
-            self.log(
-                Level::Info,
-                "asked to reload once more: follows when the one under way is done",
-            );
+            // However often that is asked for, it is one.
+            if !matches!(self.reload, Reload::Wanted(_)) {
+                self.log(
+                    Level::Info,
+                    "asked to reload once more: follows when the one under way is done",
+                );
+            }
         } else if manner == Manner::Chain {
             self.log(Level::Info, "reloading, one worker at a time");
         } else {

@@ -9,6 +9,7 @@ use mio::Token;
 use uwrs_api::{ConnectionInfo, Protocol};
 
 use super::{ACCEPTS_A_TURN, Admission, Entry, EventLoop, FIRST_LISTENER};
+use crate::logging;
 use crate::server::connection::{Connection, Verdict};
 use crate::server::ferry::Origin;
 use crate::server::idle::Idler;
@@ -68,7 +69,9 @@ impl EventLoop {
             let Some(listener) = self.listeners.get(index) else {
                 return;
             };
-            match listener.accept() {
+            let accepted = listener.accept();
+            let accepted = accepted.and_then(|(stream, info)| Ok((clear_of_standard(stream)?, info)));
+            match accepted {
                 Ok((stream, info)) => {
                     has_failed = false;
                     self.capacity
@@ -275,4 +278,15 @@ fn is_exhaustion(error: &io::Error) -> bool {
         error.raw_os_error(),
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
     )
+}
+
+/// A stream that has the number of a standard descriptor, which the application has closed, gets another, and the
+/// descriptor leads again where it did: else the client would be sent the log.
+pub(super) fn clear_of_standard(stream: Stream) -> io::Result<Stream> {
+    if !stream.is_astray() {
+        return Ok(stream);
+    }
+    let stream = stream.moved()?;
+    logging::mend();
+    Ok(stream)
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use uwrs_api::{Appetite, ConnectionInfo, Reply};
 
+use super::admission::clear_of_standard;
 use super::{Admission, EventLoop, FERRY};
 use crate::config::ProtocolKind;
 use crate::server::dispatch::{Unheard, gateway};
@@ -238,7 +239,9 @@ impl EventLoop {
             origin,
             unread,
         } = passenger;
-        let stream = Stream::adopt(stream, origin.port.is_some());
+        let Ok(stream) = clear_of_standard(Stream::adopt(stream, origin.port.is_some())) else {
+            return log::error!("a connection from another worker is lost: out of descriptors");
+        };
         let Some(peer) = stream.peer() else {
             return log::debug!("a connection from another worker was over when it arrived");
         };
