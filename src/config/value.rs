@@ -104,12 +104,23 @@ fn has_unit(text: &str) -> bool {
     digits.len() < text.len() && digits.parse::<u64>().is_ok()
 }
 
+/// What to tell someone of whom [`names_variable_as_shells_do`] holds.
+pub(super) const VARIABLES: &str = "a variable of the environment is $(NAME) here";
+
+/// Is there a `$NAME` or `${NAME}` in it, which is nothing here?
+pub(super) fn names_variable_as_shells_do(text: &str) -> bool {
+    text.split('$').skip(1).any(|behind| {
+        let first = behind.trim_start_matches('{').chars().next();
+        first.is_some_and(|letter| letter.is_ascii_alphabetic() || letter == '_')
+    })
+}
+
 fn not_a_number(text: &str) -> String {
     let has_sign = text
         .strip_prefix('-')
         .is_some_and(|rest| rest.parse::<u64>().is_ok());
-    if text.starts_with('$') && !text.starts_with("$(") {
-        return format!("not a number: \"{text}\": a variable of the environment is $(NAME) here");
+    if text.starts_with('$') && names_variable_as_shells_do(text) {
+        return format!("not a number: \"{text}\": {VARIABLES}");
     }
     if has_unit(text) {
         return format!("not a number: \"{text}\": say it without a unit");

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Resolver, absolute};
+use super::{Resolver, absolute, way_out};
 use crate::config::glob;
 use crate::config::host::FileKind;
 use crate::config::resolved::{
@@ -136,9 +136,10 @@ impl<'a> Resolver<'a> {
             self.must_be_directory(setting, &paths[0]);
         } else {
             let reason = format!(
-                "no such directory: neither {} nor {}",
+                "no such directory: neither {} nor {}{}",
                 paths[0].display(),
-                paths[1].display()
+                paths[1].display(),
+                way_out(setting)
             );
             self.problems.error(&setting.origin, &setting.name, reason);
         }

@@ -275,7 +275,7 @@ impl<'a> Resolver<'a> {
                     setting.value
                 )
             }
-            None => format!("no such directory: {}", path.display()),
+            None => format!("no such directory: {}{}", path.display(), way_out(setting)),
         };
         self.problems.error(&setting.origin, &setting.name, reason);
         false
@@ -304,6 +304,17 @@ fn definition(name: &str) -> &'static Definition {
 }
 
 /// `path` seen from `base`, without `.` and double slashes.
+/// What to do about a directory that is not there, to stand behind that.
+fn way_out(setting: &Setting) -> String {
+    if value::names_variable_as_shells_do(&setting.value) {
+        return format!(": {}", value::VARIABLES);
+    }
+    match setting.definition.map(|known| known.name) {
+        Some("home") => format!(": make the virtualenv with python3 -m venv {}", setting.value),
+        _ => String::new(),
+    }
+}
+
 fn absolute(base: &Path, path: &str) -> PathBuf {
     base.join(path).components().collect()
 }

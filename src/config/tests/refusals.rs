@@ -43,7 +43,20 @@ fn what_is_wrong_is_told_with_its_place_and_the_way_out() {
         ("chdir =", "uwsgi.ini:2: chdir: needs a value, DIR"),
         (
             "chdir = app\nhome = env",
-            "uwsgi.ini:3: home: no such directory: neither /srv/app/env nor /srv/env",
+            "uwsgi.ini:3: home: no such directory: neither /srv/app/env nor /srv/env: make the virtualenv with python3 -m \
+             venv env",
+        ),
+        (
+            "home = /venv",
+            "uwsgi.ini:2: home: no such directory: /venv: make the virtualenv with python3 -m venv /venv",
+        ),
+        (
+            "home = /opt/${VENV}",
+            "uwsgi.ini:2: home: no such directory: /opt/${VENV}: a variable of the environment is $(NAME) here",
+        ),
+        (
+            "chdir = /opt/$APP",
+            "uwsgi.ini:2: chdir: no such directory: /opt/$APP: a variable of the environment is $(NAME) here",
         ),
         (
             "http = :http",
