@@ -91,7 +91,7 @@ enum Source {
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Farewell {
-    /// At once: the client has said everything as well.
+    /// At once: the client has said everything as well. As [`Farewell::Linger`] where it has said more meanwhile.
     Prompt,
     /// At once, whatever still waits to be sent, and so that the client notices.
     Reset,
@@ -382,12 +382,11 @@ impl Connection {
             Phase::Closing { .. } if !self.outbound.is_empty() => Step::Stuck,
             Phase::Closing {
                 farewell: Farewell::Prompt,
-            } => Step::Over,
-            Phase::Closing {
-                farewell: Farewell::Linger,
-            } => {
+            } if !self.stream.has_unread() => Step::Over,
+            Phase::Closing { .. } => {
                 self.stream.finish_writing();
                 self.phase = Phase::Lingering;
+                self.readiness.readable = true;
                 self.since = services.now();
                 Step::More
             }
@@ -549,9 +548,10 @@ impl Connection {
         is_idle.then_some(self.since)
     }
 
-    /// Does what there is to do if the client has spoken in this moment, of which the kernel has not told yet.
+    /// Does what there is to do if the client has spoken or taken something, of which the kernel has not told yet.
     pub(crate) fn look_again(&mut self, services: &mut Services) -> Verdict {
         self.readiness.readable = true;
+        self.readiness.writable = true;
         self.advance(services)
     }
 

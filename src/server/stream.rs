@@ -1,6 +1,7 @@
 //! [`Stream`]: a connected socket, TCP or unix, non-blocking.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
@@ -129,6 +130,16 @@ impl Stream {
             return Err(shrunk());
         }
         self.write_bytes(&bytes[..count])
+    }
+
+    /// Is there something that was received and not read? Closing now would be a reset.
+    pub(crate) fn has_unread(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let peeked = match self {
+            Self::Tcp(stream) => SockRef::from(stream).peek(&mut byte),
+            Self::Unix(stream) => SockRef::from(stream).peek(&mut byte),
+        };
+        peeked.is_ok_and(|count| count > 0)
     }
 
     /// Tells the peer that nothing more will be sent. That it is gone already is no error.

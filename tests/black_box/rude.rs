@@ -127,6 +127,38 @@ fn resets_while_connections_are_idle() {
 }
 
 #[test]
+fn what_is_sent_behind_the_last_request_resets_nothing() {
+    let last = "GET /sleep/0.3 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    for lines in ["", "threads = 2\n", "processes = 2\n"] {
+        let server = server(lines);
+        for more in ["\r\n", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"] {
+            let mut connection = http(&server);
+            connection.send(last);
+            // The application is at work on it.
+            thread::sleep(Duration::from_millis(100));
+            connection.send(more);
+            assert_eq!(connection.response().text(), "slept\n");
+            let rest = connection.rest_until_end();
+            assert!(
+                rest.as_ref().is_ok_and(Vec::is_empty),
+                "{lines}{more:?}: {rest:?}"
+            );
+        }
+        for length in [1, 100_000] {
+            let mut connection = uwsgi(&server);
+            connection.send(request("GET", "/sleep/0.3", &[]));
+            thread::sleep(Duration::from_millis(100));
+            connection.send(vec![b'x'; length]);
+            let answer = connection.rest_until_end();
+            assert!(
+                answer.as_ref().is_ok_and(|answer| answer.ends_with(b"slept\n")),
+                "{lines}{answer:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn requests_without_end_and_never_a_look_at_the_answers() {
     let server = server("so-send-timeout = 2");
     assert_unimpressed(&server, || {
