@@ -150,3 +150,41 @@ fn a_switch_is_enough_for_connections_to_stay() {
     thread::sleep(Duration::from_secs(2));
     assert_eq!(connection.post("/echo", "body").text(), "body");
 }
+
+#[test]
+fn what_came_in_time_counts_although_the_application_kept_the_worker_from_looking() {
+    let server = http("http-keepalive = 1\nhttp-headers-timeout = 1\nbody-timeout = 1\nso-send-timeout = 1");
+    // A client that is about to be cut when the worker is away: half a body, an answer that is not taken.
+    let start = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n";
+    let mut senders: Vec<Connection> = (0..4)
+        .map(|_| {
+            let mut sender = server.connect();
+            sender.send([&start[..], &[b'x'; 2000]].concat());
+            sender
+        })
+        .collect();
+    let mut idle: Vec<Connection> = (0..4).map(|_| server.connect()).collect();
+    for client in &mut idle {
+        assert_eq!(client.get("/hello").status, 200);
+    }
+    let mut taker = server.ask("/zeros/10000000");
+    assert_eq!(taker.head().unwrap().status, 200);
+    let mut busy = server.ask("/sleep/3");
+    // By now the worker is away, or soon will be: the test asks less of it then.
+    thread::sleep(Duration::from_millis(300));
+    for client in &mut idle {
+        client.send("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+    for sender in &mut senders {
+        sender.send([b'x'; 2000]);
+    }
+    let mut all = vec![0; 10_000_000];
+    taker.read_exact(&mut all);
+    assert_eq!(busy.response().text(), "slept\n");
+    for client in &mut idle {
+        assert_eq!(client.response().text(), "hello\n");
+    }
+    for sender in &mut senders {
+        assert_eq!(sender.response().body.len(), 4000);
+    }
+}

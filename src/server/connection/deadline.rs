@@ -90,7 +90,8 @@ impl Connection {
         }
     }
 
-    /// Ends a wait that has lasted too long.
+    /// Ends a wait that has lasted too long, unless its client has used its time and the loop, kept away by an application,
+    /// has not looked yet.
     pub(crate) fn expire(&mut self, services: &mut Services, draining: bool) -> Patience {
         let Some((end, expiry)) = self.deadline(services, draining) else {
             return Patience::Until(None);
@@ -98,7 +99,18 @@ impl Connection {
         if services.now() < end {
             return Patience::Until(Some(end));
         }
-        Patience::Over(self.end_wait(expiry, services))
+        if matches!(expiry, Expiry::Overdue(_)) {
+            return Patience::Over(self.end_wait(expiry, services));
+        }
+        match self.look_again(services) {
+            Verdict::Wait => {}
+            verdict => return Patience::Over(verdict),
+        }
+        match self.deadline(services, draining) {
+            Some((end, expiry)) if services.now() >= end => Patience::Over(self.end_wait(expiry, services)),
+            // It has moved: what is due is asked for anew.
+            _ => Patience::Over(Verdict::Wait),
+        }
     }
 
     /// The application is to give up an exchange that is streamed, and the log tells of it. Where it is not streamed a thread
