@@ -203,10 +203,11 @@ impl Connection {
         }
         let result = work(self, services);
         if self.outbound.is_empty() {
-            let memory = std::mem::take(&mut self.outbound);
             if borrows {
-                services.spare = memory;
+                std::mem::swap(&mut self.outbound, &mut services.spare);
                 services.spare.reset(SPARE_BYTES);
+            } else {
+                self.outbound = Outbound::default();
             }
         }
         result
@@ -216,7 +217,7 @@ impl Connection {
         let begun = services.now();
         for _ in 0..STEPS_A_TURN {
             match self.step(services) {
-                Step::More if services.now() - begun >= TIME_A_TURN && self.has_more_to_ask() => break,
+                Step::More if self.has_more_to_ask() && services.now() - begun >= TIME_A_TURN => break,
                 Step::More => {}
                 Step::Stuck => return Verdict::Wait,
                 Step::Held if std::mem::replace(&mut self.is_held, true) => return Verdict::Wait,
@@ -275,11 +276,9 @@ impl Connection {
     }
 
     /// The request of that exchange, whose answer is being pulled here, and who made it.
-    pub(crate) fn asked_by(&self, id: ExchangeId) -> Option<(Arc<Request>, Arc<ConnectionInfo>)> {
+    pub(crate) fn asked_by(&self, id: ExchangeId) -> Option<(&Arc<Request>, &Arc<ConnectionInfo>)> {
         match &self.phase {
-            Phase::Answering { record, .. } if record.id == id => {
-                Some((record.request.clone(), self.info.clone()))
-            }
+            Phase::Answering { record, .. } if record.id == id => Some((&record.request, &self.info)),
             _ => None,
         }
     }
@@ -320,6 +319,16 @@ impl Connection {
                 None
             }
         }
+    }
+
+    /// A connection whose next request has to wait, and that has nothing else to do, is held without a step. `None`: it may
+    /// have more to do.
+    pub(crate) fn hold(&mut self, services: &Services) -> Option<Verdict> {
+        let is_all = self.is_idle() && self.streamed.is_none() && self.is_to_wait(services);
+        is_all.then(|| match std::mem::replace(&mut self.is_held, true) {
+            true => Verdict::Wait,
+            false => Verdict::Held,
+        })
     }
 
     /// There is room for another request.
@@ -406,18 +415,20 @@ impl Connection {
                 self.phase = Phase::Closing { farewell };
                 Step::More
             }
-            // What has begun to arrive goes on: no client's pace is another's burden. Where another thread minds the loop of
-            // one that is blocked there is nobody to say how a body is wanted.
-            Phase::Reading
-                if (self.is_between() || services.dispatch.is_minded())
-                    && self.has_input()
-                    && services.dispatch.is_full()
-                    && (services.dispatch.is_minded() || self.is_held || !services.is_overloaded()) =>
-            {
-                Step::Held
-            }
+            Phase::Reading if self.is_to_wait(services) => Step::Held,
             Phase::Reading | Phase::Collecting { .. } | Phase::Gathering { .. } => self.read_on(services),
         }
+    }
+
+    /// Has its next request to wait, because there is no room for more?
+    fn is_to_wait(&self, services: &Services) -> bool {
+        let is_minded = services.dispatch.is_minded();
+        // What has begun to arrive goes on: no client's pace is another's burden. Where another thread minds the loop of
+        // one that is blocked there is nobody to say how a body is wanted.
+        services.dispatch.is_full()
+            && self.has_input()
+            && (self.is_between() || is_minded)
+            && (is_minded || self.is_held || !services.is_overloaded())
     }
 
     /// Has the client said something that was not looked at, as far as is known?

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
-use uwrs_api::Gateway;
+use uwrs_api::{ExchangeId, Gateway, Reply};
 
 use crate::config::Limits;
 use crate::logging::AccessLog;
@@ -99,6 +99,8 @@ pub struct EventLoop {
     ready: VecDeque<usize>,
     services: Services,
     schedule: Schedule,
+    /// What was taken out of the mailbox: empty, and memory for the next.
+    replies: Vec<(ExchangeId, Reply)>,
 }
 
 impl EventLoop {
@@ -170,6 +172,7 @@ impl EventLoop {
             ready: VecDeque::new(),
             schedule: Schedule::new(services.now()),
             services,
+            replies: Vec::new(),
         })
     }
 
@@ -406,7 +409,10 @@ impl EventLoop {
         readiness.writable |= occurrence.writable;
         readiness.read_closed |= occurrence.read_closed;
         readiness.hung_up |= occurrence.hung_up;
-        self.advance(slot);
+        match entry.connection.hold(&self.services) {
+            Some(verdict) => self.settle(slot, verdict),
+            None => self.advance(slot),
+        }
     }
 
     fn advance(&mut self, slot: usize) {

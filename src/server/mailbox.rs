@@ -59,9 +59,9 @@ impl Mailbox {
         Some(replies.remove(at).1)
     }
 
-    /// Everything that was left.
-    pub(crate) fn take_all(&self) -> Vec<(ExchangeId, Reply)> {
-        std::mem::take(&mut *self.lock())
+    /// Puts everything that was left into `replies`, which is empty and whose memory is for those that come.
+    pub(crate) fn take_all(&self, replies: &mut Vec<(ExchangeId, Reply)>) {
+        std::mem::swap(&mut *self.lock(), replies);
     }
 
     /// The loop is about to wait: from now on a reply wakes it. `false`: something is here already.

@@ -166,26 +166,14 @@ impl Services {
         let work = self.dispatch.take()?;
         if let Work::Answer(exchange) = &work {
             self.slot.begin();
-            let (request, connection) = (exchange.request.clone(), exchange.connection.clone());
-            self.begin_stint(exchange.responder.id(), request, connection);
+            self.begin_stint(exchange.responder.id(), (&exchange.request, &exchange.connection));
         }
         Some(work)
     }
 
     /// A thread goes into the application for that exchange.
-    pub(super) fn begin_stint(
-        &mut self,
-        id: ExchangeId,
-        request: Arc<Request>,
-        connection: Arc<ConnectionInfo>,
-    ) {
-        let stint = Stint {
-            id,
-            request,
-            connection,
-            began: self.clock.shared(),
-        };
-        self.stints.begin(stint, &self.slot);
+    pub(super) fn begin_stint(&mut self, id: ExchangeId, asked: (&Arc<Request>, &Arc<ConnectionInfo>)) {
+        self.stints.begin(id, asked, self.clock.shared(), &self.slot);
     }
 
     /// A thread has come back from it.

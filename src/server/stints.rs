@@ -16,18 +16,10 @@ use crate::scoreboard::{ShownStint, Slot};
 pub struct Stint {
     /// For which exchange.
     pub id: ExchangeId,
-    /// What was asked.
-    pub request: Arc<Request>,
-    /// By whom.
-    pub connection: Arc<ConnectionInfo>,
     /// Since when: milliseconds of [`crate::sys::monotonic_milliseconds`].
     pub began: u64,
-}
-
-impl Stint {
-    fn show(&self, slot: &Slot) {
-        show(self.id, &self.request, &self.connection.peer, self.began, slot);
-    }
+    /// What was asked and by whom, to be shown when it is the oldest; `None`: it is shown already.
+    unshown: Option<(Arc<Request>, Arc<ConnectionInfo>)>,
 }
 
 /// Shows a stint on the scoreboard.
@@ -48,12 +40,21 @@ pub struct Stints {
 }
 
 impl Stints {
-    /// A thread goes into the application. Stints begin in the order of their times.
-    pub(super) fn begin(&mut self, stint: Stint, slot: &Slot) {
-        if self.under_way.is_empty() {
-            stint.show(slot);
-        }
-        self.under_way.push_back(stint);
+    /// A thread goes into the application for that exchange, at `began`. Stints begin in the order of their times.
+    pub(super) fn begin(
+        &mut self,
+        id: ExchangeId,
+        (request, connection): (&Arc<Request>, &Arc<ConnectionInfo>),
+        began: u64,
+        slot: &Slot,
+    ) {
+        let unshown = if self.under_way.is_empty() {
+            show(id, request, &connection.peer, began, slot);
+            None
+        } else {
+            Some((Arc::clone(request), Arc::clone(connection)))
+        };
+        self.under_way.push_back(Stint { id, began, unshown });
     }
 
     /// A thread has come back from what it did for that exchange.
@@ -62,9 +63,12 @@ impl Stints {
             return;
         };
         self.under_way.remove(index);
-        match self.under_way.front() {
-            Some(oldest) if index == 0 => oldest.show(slot),
-            Some(_) => {}
+        match self.under_way.front_mut() {
+            Some(oldest) => {
+                if let Some((request, connection)) = oldest.unshown.take_if(|_| index == 0) {
+                    show(oldest.id, &request, &connection.peer, oldest.began, slot);
+                }
+            }
             None => slot.rest(),
         }
     }

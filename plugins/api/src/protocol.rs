@@ -253,6 +253,7 @@ impl Outbound {
     }
 
     /// Drops everything and gives memory back beyond `keep` bytes of capacity.
+    #[inline]
     pub fn reset(&mut self, keep: usize) {
         self.buffer.clear();
         self.segments.clear();

@@ -43,9 +43,12 @@ impl EventLoop {
     }
 
     pub(super) fn deliver_mail(&mut self) {
-        for (id, reply) in self.services.mailbox.take_all() {
+        let mut replies = std::mem::take(&mut self.replies);
+        self.services.mailbox.take_all(&mut replies);
+        for (id, reply) in replies.drain(..) {
             self.deliver(id, reply);
         }
+        self.replies = replies;
     }
 
     pub(super) fn deliver(&mut self, id: ExchangeId, reply: Reply) {

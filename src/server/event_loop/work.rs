@@ -23,8 +23,8 @@ impl EventLoop {
             let id = asked.id;
             let entry = self.connections.get(id.slot as usize);
             let by = entry.and_then(|entry| entry.connection.asked_by(id));
-            if let Some((request, connection)) = by {
-                self.services.begin_stint(id, request, connection);
+            if let Some(asked) = by {
+                self.services.begin_stint(id, asked);
             }
         }
         Some(work)
@@ -109,7 +109,14 @@ impl EventLoop {
     }
 
     /// Lets those that were held go on, as long as there is room for their requests.
+    #[inline]
     pub(super) fn release_held(&mut self) {
+        if !self.services.held.is_empty() {
+            self.release_some();
+        }
+    }
+
+    fn release_some(&mut self) {
         while !self.services.held.is_empty() && !self.services.dispatch.is_full() {
             match self.services.held.pop_front() {
                 Some(Held::Connection(slot)) => {
