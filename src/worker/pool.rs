@@ -463,20 +463,23 @@ impl<'a> Member<'a> {
         called: Option<(usize, Call)>,
         shift: MutexGuard<'a, Shift>,
     ) -> MutexGuard<'a, Shift> {
-        self.pool.busy.fetch_add(1, Ordering::Relaxed);
+        self.pool.busy.store(shift.roster.busy(), Ordering::Relaxed);
+        let is_alone = shift.roster.busy() == 1;
+        // Where the interpreter is nobody else's, the work begins at once.
+        let began = is_alone.then(|| shift.worker.event_loop.now());
         drop(shift);
         if let Some((number, call)) = called {
             self.pool.stations[number].call(call);
         }
         self.gateway.rouse();
         let exchange = work.exchange();
-        let began = Instant::now();
+        let began = began.unwrap_or_else(Instant::now);
         let pulled = work.run(self.gateway, &self.pool.flusher);
         let ended = Instant::now();
         let mut shift = self.take_again();
-        self.pool.busy.fetch_sub(1, Ordering::Relaxed);
         shift.worker.event_loop.take_back(exchange, pulled, ended);
         shift.roster.end_work(began, ended);
+        self.pool.busy.store(shift.roster.busy(), Ordering::Relaxed);
         shift
     }
 

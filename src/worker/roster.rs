@@ -25,27 +25,29 @@ const SLOW: Duration = Duration::from_micros(100);
 const BRISK: Duration = Duration::from_millis(2);
 /// For so long the minder dozes, and leaves it to threads that come back to look for events.
 pub(super) const DOZE: Duration = Duration::from_millis(10);
-/// No application counts as slower: a single one that takes a minute is forgotten as fast as one that takes this long.
-const SLOWEST: Duration = Duration::from_millis(1);
+/// No application counts as slower. A single one among quick ones is none to prepare for, nor is a thread that the kernel
+/// has kept waiting.
+const SLOWEST: Duration = Duration::from_micros(500);
 
 /// How long applications took lately.
 #[derive(Debug, Default)]
 struct Pace {
-    average: Duration,
+    /// Nanoseconds.
+    average: u32,
 }
 
 impl Pace {
     /// One took so long. The last eight make up two thirds of the average.
     fn note(&mut self, took: Duration) {
-        self.average = (self.average * 7 + took.min(SLOWEST)) / 8;
+        self.average = (self.average * 7 + took.min(SLOWEST).subsec_nanos()) / 8;
     }
 
     fn is_slow(&self) -> bool {
-        self.average >= SLOW
+        self.average >= SLOW.subsec_nanos()
     }
 }
 
-/// How soon after one another threads have come back lately.
+/// How soon after one another threads have come back from slow applications lately.
 #[derive(Debug)]
 struct Returns {
     last: Instant,
@@ -120,6 +122,8 @@ pub(super) struct Roster {
     minder: Minder,
     /// When the kernel was last asked for events.
     attended: Instant,
+    /// When that will have been [`STALE`] ago.
+    stale: Instant,
     pace: Pace,
     returns: Returns,
     beacon: Arc<Beacon>,
@@ -136,6 +140,7 @@ impl Roster {
             is_polling: false,
             busy: 0,
             attended: now,
+            stale: now + STALE,
             pace: Pace::default(),
             returns: Returns::new(now),
             beacon: Arc::new(Beacon::new(now)),
@@ -185,7 +190,9 @@ impl Roster {
 
     /// May the minder, which is to have the loop, leave it to others to look for events?
     pub(super) fn may_doze(&self, now: Instant) -> bool {
-        self.returns.are_brisk() && now.saturating_duration_since(self.returns.last) < DOZE
+        self.pace.is_slow()
+            && self.returns.are_brisk()
+            && now.saturating_duration_since(self.returns.last) < DOZE
     }
 
     /// The minder has the loop and does nothing for a while.
@@ -225,7 +232,7 @@ impl Roster {
 
     /// Is it time to ask the kernel for events, although there is work?
     pub(super) fn is_stale(&self, now: Instant) -> bool {
-        !self.is_awaited() && now.saturating_duration_since(self.attended) >= STALE
+        now >= self.stale && !self.is_awaited()
     }
 
     /// `thread` has asked the kernel for events without waiting for them.
@@ -236,6 +243,7 @@ impl Roster {
 
     fn attend(&mut self, now: Instant) {
         self.attended = now;
+        self.stale = now + STALE;
         self.beacon.show(now, self.is_awaited());
     }
 
@@ -277,7 +285,9 @@ impl Roster {
     pub(super) fn end_work(&mut self, began: Instant, ended: Instant) {
         self.busy = self.busy.saturating_sub(1);
         self.pace.note(ended.saturating_duration_since(began));
-        self.returns.note(ended);
+        if self.pace.is_slow() {
+            self.returns.note(ended);
+        }
     }
 
     /// `thread` does nothing until it is called. `true`: it is to watch meanwhile.
@@ -497,8 +507,25 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_application_is_forgotten_after_some_quick_ones() {
+    fn the_minder_does_not_doze_where_applications_are_quick_and_one_is_not() {
+        let start = Instant::now();
+        let mut roster = Roster::new(1, start);
+        let mut now = start;
+        for _ in 0..32 {
+            roster.begin_work(0, true);
+            now += QUICK;
+            roster.end_work(now - QUICK, now);
+        }
+        roster.begin_work(0, true);
+        now += OVERDUE;
+        assert!(roster.wants_minder(now) && !roster.may_doze(now));
+    }
+
+    #[test]
+    fn a_slow_application_among_quick_ones_makes_no_difference_and_several_are_soon_forgotten() {
         let mut pace = Pace::default();
+        pace.note(Duration::from_secs(60));
+        assert!(!pace.is_slow());
         pace.note(Duration::from_secs(60));
         assert!(pace.is_slow());
         let quick = (0..)
