@@ -137,7 +137,7 @@ impl Pipe {
     fn open(path: &Path, heir: Option<u32>) -> Result<Self, String> {
         match nix::unistd::mkfifo(path, Mode::from_bits_truncate(0o600)) {
             Ok(()) | Err(Errno::EEXIST) => {}
-            Err(error) => return Err(failed(path, "cannot be made", error)),
+            Err(error) => return Err(failed(path, "cannot be made", std::io::Error::from(error))),
         }
         let file = OpenOptions::new()
             .read(true)

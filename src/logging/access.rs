@@ -123,7 +123,7 @@ impl AccessLog {
             peer_text(&connection.peer),
             self.stamp.1,
             refusal.status,
-            refusal.reason.escape_debug(),
+            on_one_line(&refusal.reason),
             refusal
                 .option
                 .map_or_else(String::new, |option| format!(" (raise {option} to allow it)"))
@@ -269,6 +269,12 @@ fn push_escaped(text: &mut String, bytes: &[u8]) {
             }
         }
     }
+}
+
+/// As it is, but for what could end the line or say something to a terminal.
+fn on_one_line(text: &str) -> String {
+    let shown = |letter: char| if letter.is_control() { '?' } else { letter };
+    text.chars().map(shown).collect()
 }
 
 #[cfg(test)]

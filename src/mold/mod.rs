@@ -214,7 +214,13 @@ impl Mold {
     }
 
     fn tell_not_forked(&self, order: Order, error: &std::io::Error) {
-        let reason = error.to_string();
+        let too_many = error.raw_os_error() == Some(libc::EAGAIN);
+        let hint = if too_many {
+            ": too many processes (ulimit -u, or the cgroup's pids.max)"
+        } else {
+            ""
+        };
+        let reason = format!("{error}{hint}");
         let _ = self.channel.report(&Report::NotForked {
             ticket: order.ticket,
             reason,

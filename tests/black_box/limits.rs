@@ -119,3 +119,18 @@ fn a_body_past_post_buffering_goes_to_a_file() {
     assert_eq!(connection.response().body, [b'x'; 2000]);
     soon("the file is gone", || files() == before);
 }
+
+#[test]
+fn a_body_that_cannot_be_stored_is_refused_and_the_log_says_where() {
+    let server = Server::new()
+        .ini(&format!("{HTTP}post-buffering = 1000\n"))
+        .env("TMPDIR", "/no/such/directory")
+        .start();
+    assert_eq!(server.connect().post("/echo", vec![b'x'; 5000]).status, 507);
+    server.wait_for_log(&[
+        "/no/such/directory: the body of a request could not be kept",
+        "No such file",
+    ]);
+    server.wait_for_log(&["refused with 507: the request's body could not be stored"]);
+    assert_eq!(server.connect().post("/echo", "short").text(), "short");
+}

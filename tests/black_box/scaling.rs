@@ -146,3 +146,21 @@ fn it_can_be_told_to_sleep_and_sleeps_on_when_the_program_is_executed_again() {
     eventually("it wakes", || (server.get("/").text() == "hello\n").then_some(()));
     server.settle(2);
 }
+
+#[test]
+fn beyond_a_limit_of_memory_there_are_no_more_workers_and_then_fewer() {
+    let lines = |limits: &str| {
+        format!(
+            "{HTTP}processes = 3\ncheaper = 1\ncheaper-initial = 2\ncheaper-algo = backlog\ncheaper-idle = 600\n{limits}"
+        )
+    };
+    // Far less than any interpreter has.
+    let server = Server::new()
+        .ini(&lines("cheaper-rss-limit-hard = 1000000\n"))
+        .start();
+    server.wait_for_log(&[
+        "1 worker less: all have ",
+        " MB of memory resident (cheaper-rss-limit-hard = 1000000), now 1 of 3",
+    ]);
+    assert_eq!(server.settle(1).len(), 1);
+}

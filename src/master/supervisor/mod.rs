@@ -55,6 +55,8 @@ pub(crate) const BOOT_LIMIT: Duration = Duration::from_secs(600);
 const TRACE_TIME: Duration = Duration::from_millis(500);
 /// How long a mold may take to fork.
 const FORK_LIMIT: Duration = Duration::from_secs(30);
+/// How often it is said that no worker can be forked.
+const FORK_REMINDER: Duration = Duration::from_secs(60);
 /// How long a mold may take to run what the application registered for its end.
 const MOLD_MERCY: Duration = Duration::from_secs(10);
 /// What "at once" gives a process before it is killed.
@@ -124,6 +126,8 @@ pub(crate) struct Supervisor {
     retiring: Vec<u64>,
     /// Workers that must not live, and why: they are being killed.
     condemned: Vec<(Pid, String)>,
+    /// No worker can be forked, and that was said then.
+    fork_complaint: Option<Instant>,
     slots: Slots,
     tickets: Ticket,
     molds: MoldId,
@@ -148,6 +152,7 @@ impl Supervisor {
             forgotten: Vec::new(),
             retiring: Vec::new(),
             condemned: Vec::new(),
+            fork_complaint: None,
             slots: Slots::new(slots),
             tickets: 0,
             molds: 0,

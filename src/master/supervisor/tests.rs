@@ -48,6 +48,7 @@ struct World {
     worker: Behaviour,
     /// Workers do not leave when they are told to.
     stubborn: bool,
+    can_fork: bool,
     log: Vec<(Level, String)>,
     notices: Vec<Notice>,
     seen: Vec<Output>,
@@ -85,6 +86,7 @@ impl World {
             mold: Behaviour::Works,
             worker: Behaviour::Works,
             stubborn: false,
+            can_fork: true,
             log: Vec::new(),
             notices: Vec::new(),
             seen: Vec::new(),
@@ -197,6 +199,11 @@ impl World {
     }
 
     fn fork(&mut self, ticket: Ticket, number: usize, slot: SlotIndex) {
+        if !self.can_fork {
+            let reason = "Resource temporarily unavailable".into();
+            self.events.push_back(Input::NotForked { ticket, reason });
+            return;
+        }
         let generation = self.supervisor.generation_that_waits_for(ticket);
         let pid = self.new_pid(Kind::Worker {
             generation,
@@ -486,6 +493,28 @@ fn workers_that_keep_dying_are_replaced_more_and_more_slowly() {
     world.worker = Behaviour::Works;
     world.pass(Duration::from_secs(5));
     assert_eq!(world.staff(), [(1, 1)]);
+}
+
+#[test]
+fn that_no_worker_can_be_forked_is_said_now_and_then_and_tried_until_it_works() {
+    let mut world = World::up(1);
+    world.can_fork = false;
+    for _ in 0..4 {
+        world.command(Command::MoreWorkers);
+    }
+    world.pass(Duration::from_secs(90));
+    let said = |world: &World| {
+        let lines = world
+            .log
+            .iter()
+            .filter(|(_, text)| text.contains("cannot fork worker"));
+        lines.count()
+    };
+    assert_eq!(said(&world), 2, "{:?}", world.log);
+    world.can_fork = true;
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.staff().len(), 5);
+    assert_eq!(said(&world), 2);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use log::Level;
 
 use super::generation::{Obituary, SeatState, Sitter};
 use super::leaver::{Leaver, Role};
-use super::{BOOT_FAILURES, HURRIED_MERCY, Phase, Supervisor, Ticket, Urge, seconds};
+use super::{BOOT_FAILURES, FORK_REMINDER, HURRIED_MERCY, Phase, Supervisor, Ticket, Urge, seconds};
 use crate::sys::{Ending, Pid};
 
 impl Supervisor {
@@ -27,7 +27,9 @@ impl Supervisor {
             slot,
             since: now,
         });
-        if let Some(obituary) = seat.obituary.take() {
+        let obituary = seat.obituary.take();
+        self.fork_complaint = None;
+        if let Some(obituary) = obituary {
             self.log(
                 obituary.level,
                 format!("{}; replaced by pid {pid}", obituary.text),
@@ -82,10 +84,14 @@ impl Supervisor {
             due: now + Duration::from_secs(1),
         };
         self.slots.release(slot);
-        self.log(
-            Level::Error,
-            format!("cannot fork worker {number}: {reason}; trying again in 1 s"),
-        );
+        // It is tried every second, for every worker.
+        if self.fork_complaint.is_none_or(|told| now >= told + FORK_REMINDER) {
+            self.fork_complaint = Some(now);
+            self.log(
+                Level::Error,
+                format!("cannot fork worker {number}: {reason}; trying again every second"),
+            );
+        }
     }
 
     pub(super) fn worker_ready(&mut self, ticket: Ticket, pid: Pid, now: Instant) {

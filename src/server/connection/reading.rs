@@ -173,7 +173,10 @@ impl Connection {
             return self.stream_in(part, services);
         };
         if let Err(error) = body.add(part, services.limits.body_memory) {
-            log::error!("a request's body could not be kept in a temporary file: {error}");
+            log::error!(
+                "{}: the body of a request could not be kept in a temporary file (TMPDIR): {error}",
+                std::env::temp_dir().display()
+            );
             self.refuse(
                 &Refusal::new(507, "the request's body could not be stored"),
                 services,

@@ -106,7 +106,7 @@ impl Scaler {
         if let (false, Some(limit)) = (growing, self.settings.hard_memory)
             && measured.memory >= limit
         {
-            let (has, limit) = (measured.memory >> 20, limit >> 20);
+            let has = measured.memory >> 20;
             return format!("all have {has} MB of memory resident (cheaper-rss-limit-hard = {limit})");
         }
         debug_assert!(wish != Change::Stay, "limits alone change nothing else");
@@ -378,7 +378,7 @@ mod tests {
                 Algorithm::Manual,
                 4,
                 heavy,
-                "all have 300 MB of memory resident (cheaper-rss-limit-hard = 200)",
+                "all have 300 MB of memory resident (cheaper-rss-limit-hard = 209715200)",
             ),
         ] {
             let mut scaler = Scaler::new(Cheaper {
