@@ -6,7 +6,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::support::growth::{Growth, LEEWAY, measure, number};
 use crate::support::websocket::{Said, WebSocket};
-use crate::support::{HTTP, Running, Server, process};
+use crate::support::{HTTP, Running, Server, process, soon};
 
 /// What an idle one may take, bytes. uvicorn's take about 19,600 (`benches/run --workloads ws-idle`).
 const IDLE: u64 = 8 * 1024;
@@ -27,7 +27,7 @@ async def application(scope, receive, send):
     if scope["path"] == "/fail":
         raise LookupError("now")
     while (event := await receive())["type"] == "websocket.receive":
-        if event["text"].isdigit():
+        if len(event["text"]) < 9 and event["text"].isdigit():
             for _ in range(int(event["text"])):
                 task = asyncio.ensure_future(asyncio.wait_for(receive(), 1000))
                 await asyncio.sleep(0)
@@ -142,6 +142,30 @@ fn an_idle_one_costs_little_and_is_there_when_it_speaks() {
     for (at, socket) in sockets.iter_mut().enumerate() {
         socket.echo(&format!("still number {at}"));
     }
+}
+
+#[test]
+fn memory_for_large_messages_is_given_back_when_none_come() {
+    let server = server("asyncio");
+    let worker = server.settle(1)[0];
+    let mut sockets: Vec<_> = (0..8).map(|_| WebSocket::open(server.connect(), "/")).collect();
+    let text = "x".repeat(1 << 20);
+    sockets[0].echo(&text);
+    sockets[0].echo("small");
+    let before = measure(worker).0;
+    for _ in 0..3 {
+        for socket in &mut sockets {
+            socket.try_say(&text).unwrap();
+        }
+        for socket in &mut sockets {
+            assert_eq!(socket.try_hear().unwrap(), Said::Text(text.clone()));
+        }
+    }
+    for socket in &mut sockets {
+        // The application holds on to the last message.
+        socket.echo("small");
+    }
+    soon("memory is given back", || measure(worker).0 < before + LEEWAY);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use uwrs_api::{BodyFraming, Request, ResponseHead, Version};
 use crate::deflate::Agreement;
 use crate::extension::{self, Extension};
 use crate::token::{is_token, list};
-use crate::{Settings, WebSocket};
+use crate::{Settings, Store, WebSocket};
 
 /// What a key is combined with (RFC 6455 §1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -146,6 +146,11 @@ impl Handshake {
 
     /// The connection that [`Handshake::head`] begins.
     pub fn open(self, now: Instant) -> WebSocket {
+        self.open_with(now)
+    }
+
+    /// As [`Handshake::open`], for messages that are put together in something else.
+    pub fn open_with<B: Store>(self, now: Instant) -> WebSocket<B> {
         WebSocket::agreed(self.settings, self.deflate, now)
     }
 }

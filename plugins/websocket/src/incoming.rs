@@ -3,12 +3,12 @@
 
 use uwrs_api::Inbound;
 
-use crate::Settings;
 use crate::close::{CloseFrame, Violation};
 use crate::deflate::{Deflate, Inflating};
 use crate::frame::{CONTROL_BYTES, Header, Opcode};
 use crate::mask::Mask;
 use crate::payload::{BLOCK, Payload};
+use crate::{Settings, Store};
 
 /// What a message's payload is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,11 +21,11 @@ pub enum MessageKind {
 
 /// What came.
 #[derive(Debug)]
-pub(crate) enum Arrival {
+pub(crate) enum Arrival<B> {
     /// Nothing without more bytes.
     Starved,
     /// A message; UTF-8 where it is a text.
-    Message(MessageKind, Vec<u8>),
+    Message(MessageKind, B),
     Ping(ControlPayload),
     Pong,
     Close(CloseFrame),
@@ -40,10 +40,10 @@ pub(crate) struct ControlPayload {
 
 /// One connection's frames.
 #[derive(Debug, Default)]
-pub(crate) struct Incoming {
+pub(crate) struct Incoming<B> {
     stage: Stage,
     /// The message that a frame with FIN will complete.
-    message: Message,
+    message: Message<B>,
 }
 
 #[derive(Debug, Default)]
@@ -55,19 +55,19 @@ enum Stage {
 }
 
 #[derive(Debug, Default)]
-enum Message {
+enum Message<B> {
     /// There is none.
     #[default]
     None,
     /// Some of it has come, as it is.
-    Plain(Payload),
+    Plain(Payload<B>),
     /// Some of it has come, compressed.
-    Compressed(Payload, Inflating),
+    Compressed(Payload<B>, Inflating),
     /// Nothing is kept of messages any more: all that is awaited is a close frame. Is there one?
     Dropped { is_begun: bool },
 }
 
-impl Incoming {
+impl<B: Store> Incoming<B> {
     /// Consumes what it can of `input` and says what came. A header, and a control frame, are left in `input` until
     /// they are whole: at most 131 bytes. Without `deflate` nothing may be compressed.
     ///
@@ -79,7 +79,7 @@ impl Incoming {
         input: &mut Inbound<'_>,
         settings: &Settings,
         mut deflate: Option<&mut Deflate>,
-    ) -> Result<Arrival, Violation> {
+    ) -> Result<Arrival<B>, Violation> {
         loop {
             if let Stage::Payload { .. } = self.stage {
                 if let Some((kind, bytes)) = self.read_payload(input, deflate.as_deref_mut())? {
@@ -164,7 +164,7 @@ impl Incoming {
         &mut self,
         input: &mut Inbound<'_>,
         mut deflate: Option<&mut Deflate>,
-    ) -> Result<Option<(MessageKind, Vec<u8>)>, Violation> {
+    ) -> Result<Option<(MessageKind, B)>, Violation> {
         let Stage::Payload { left, mask, fin } = &mut self.stage else {
             return Ok(None);
         };
@@ -192,7 +192,7 @@ impl Incoming {
     }
 }
 
-impl Message {
+impl<B: Store> Message<B> {
     /// Has its first frame come, and not its last?
     fn is_begun(&self) -> bool {
         match self {
@@ -203,7 +203,7 @@ impl Message {
     }
 
     /// Its last frame has come.
-    fn finish(&mut self, deflate: Option<&mut Deflate>) -> Result<Option<(MessageKind, Vec<u8>)>, Violation> {
+    fn finish(&mut self, deflate: Option<&mut Deflate>) -> Result<Option<(MessageKind, B)>, Violation> {
         match std::mem::take(self) {
             Self::None => Ok(None),
             Self::Plain(payload) => payload.finish().map(Some),
@@ -222,11 +222,11 @@ impl Message {
 }
 
 /// Appends to `payload` what the compressed `piece` becomes.
-fn inflate(
+fn inflate<B: Store>(
     piece: &[u8],
     mask: &mut Mask,
     inflating: &mut Inflating,
-    payload: &mut Payload,
+    payload: &mut Payload<B>,
     deflate: &mut Deflate,
 ) -> Result<(), Violation> {
     let mut unmasked = [0; BLOCK];
@@ -240,7 +240,7 @@ fn inflate(
 }
 
 /// Takes a control frame whose header has `size` bytes, once it is whole.
-fn read_control(header: &Header, size: usize, input: &mut Inbound<'_>) -> Result<Arrival, Violation> {
+fn read_control<B>(header: &Header, size: usize, input: &mut Inbound<'_>) -> Result<Arrival<B>, Violation> {
     let length = header.length as usize;
     if input.rest().len() < size + length {
         return Ok(Arrival::Starved);

@@ -1,6 +1,7 @@
 //! [`Payload`]: what has come of a message, unmasked, inflated and checked, within its limit.
 
 use crate::MessageKind;
+use crate::Store;
 use crate::close::Violation;
 use crate::mask::Mask;
 use crate::utf8::Utf8Check;
@@ -10,19 +11,19 @@ pub(crate) const BLOCK: usize = 4096;
 
 /// A message, not complete.
 #[derive(Debug)]
-pub(crate) struct Payload {
+pub(crate) struct Payload<B> {
     kind: MessageKind,
-    bytes: Vec<u8>,
+    bytes: B,
     check: Utf8Check,
     limit: usize,
 }
 
-impl Payload {
+impl<B: Store> Payload<B> {
     /// Nothing, of what may become `limit` bytes.
     pub(crate) fn new(kind: MessageKind, limit: usize) -> Self {
         Self {
             kind,
-            bytes: Vec::new(),
+            bytes: B::default(),
             check: Utf8Check::default(),
             limit,
         }
@@ -30,27 +31,31 @@ impl Payload {
 
     /// What has come.
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.as_ref()
+    }
+
+    fn len(&self) -> usize {
+        self.as_bytes().len()
     }
 
     /// May `count` more bytes come?
     pub(crate) fn has_room(&self, count: u64) -> bool {
-        count <= self.limit.saturating_sub(self.bytes.len()) as u64
+        count <= self.limit.saturating_sub(self.len()) as u64
     }
 
     /// Makes room for `count` bytes, the first of `left` which end the message if they are its `last`. The memory that
-    /// a message takes is never more than four times of what has come of it, and where it is one frame's, exactly as
-    /// long as the message. (Twice would copy a message of 1 MiB once more on its way.)
+    /// a message takes is never more than sixteen times of what has come of it, and where it is one frame's, exactly as
+    /// long as the message. (A socket gives 64 KiB at a time: what has come of a message of 1 MiB is moved once.)
     pub(crate) fn reserve(&mut self, count: usize, left: u64, last: bool) {
-        let have = self.bytes.len();
+        let have = self.len();
         if self.bytes.capacity() - have >= count {
             return;
         }
         if last {
             let left = usize::try_from(left).unwrap_or(usize::MAX);
-            self.bytes.reserve_exact(left.min(count.max(3 * have)));
+            self.bytes.reserve_exact(left.min(count.max(15 * have)));
         } else {
-            self.bytes.reserve(count);
+            self.bytes.reserve_exact(count.max(have));
         }
     }
 
@@ -61,9 +66,9 @@ impl Payload {
     /// For what is not UTF-8 in a text.
     pub(crate) fn append(&mut self, masked: &[u8], mask: &mut Mask) -> Result<(), Violation> {
         for block in masked.chunks(BLOCK) {
-            let start = self.bytes.len();
+            let start = self.len();
             self.bytes.extend_from_slice(block);
-            mask.apply(&mut self.bytes[start..]);
+            mask.apply(&mut self.bytes.as_mut_slice()[start..]);
             self.check_from(start)?;
         }
         Ok(())
@@ -80,12 +85,15 @@ impl Payload {
         count: usize,
         write: impl FnOnce(&mut [u8]) -> usize,
     ) -> Result<bool, Violation> {
-        let start = self.bytes.len();
+        let start = self.len();
         // One byte more than allowed shows that there are more.
         let count = count.min((self.limit - start).saturating_add(1));
-        self.bytes.resize(start + count, 0);
-        let end = start + write(&mut self.bytes[start..]);
-        self.bytes.truncate(end);
+        if self.bytes.capacity() < start + count {
+            self.bytes.reserve_exact(count.max(start));
+        }
+        self.bytes.resize(start + count);
+        let end = start + write(&mut self.bytes.as_mut_slice()[start..]);
+        self.bytes.resize(end);
         self.check_from(start)?;
         if end > self.limit {
             return Err(Violation::too_big("a message longer than allowed"));
@@ -98,20 +106,21 @@ impl Payload {
     /// # Errors
     ///
     /// For a text that ends within a character.
-    pub(crate) fn finish(mut self) -> Result<(MessageKind, Vec<u8>), Violation> {
+    pub(crate) fn finish(mut self) -> Result<(MessageKind, B), Violation> {
         if !self.check.is_complete() {
             return Err(not_utf8());
         }
-        // What was inflated: how much it would become was not known.
-        if self.bytes.capacity() > 2 * self.bytes.len() {
-            self.bytes.shrink_to_fit();
-        }
+        // Of what was inflated, or came in fragments, it was not known how much it would become.
+        self.bytes.shrink();
         Ok((self.kind, self.bytes))
     }
 
     fn check_from(&mut self, start: usize) -> Result<(), Violation> {
         match self.kind {
-            MessageKind::Text => self.check.push(&self.bytes[start..]).map_err(|_| not_utf8()),
+            MessageKind::Text => self
+                .check
+                .push(&self.bytes.as_ref()[start..])
+                .map_err(|_| not_utf8()),
             MessageKind::Binary => Ok(()),
         }
     }

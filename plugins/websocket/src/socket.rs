@@ -14,17 +14,17 @@ use crate::deflate::{Agreement, Deflate};
 use crate::frame::{self, CONTROL_BYTES, Opcode};
 use crate::incoming::{Arrival, Incoming, MessageKind};
 use crate::timer::{Due, Timer};
-use crate::{Settings, Utf8};
+use crate::{Settings, Store, Utf8};
 
 /// What [`WebSocket::receive`] found.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum Event<B: Store = Vec<u8>> {
     /// Nothing without more bytes.
     Starved,
     /// A text.
-    Text(Utf8),
+    Text(Utf8<B>),
     /// A binary message.
-    Binary(Vec<u8>),
+    Binary(B),
     /// A ping came; the pong is in the output.
     Ping,
     /// A pong came, asked for or not.
@@ -77,11 +77,11 @@ impl std::error::Error for NotOpen {}
 
 /// One connection. What it wants to send it puts into the `output` that it is given; the server writes that when
 /// the socket takes it, and stops calling [`WebSocket::receive`] while too much is waiting there: each ping is
-/// answered, and a peer might not read the answers.
+/// answered, and a peer might not read the answers. `B` is what messages are put together in.
 #[derive(Debug)]
-pub struct WebSocket {
+pub struct WebSocket<B = Vec<u8>> {
     settings: Arc<Settings>,
-    incoming: Incoming,
+    incoming: Incoming<B>,
     /// Where compression was agreed on.
     deflate: Option<Box<Deflate>>,
     state: State,
@@ -94,7 +94,9 @@ impl WebSocket {
     pub fn new(settings: Arc<Settings>, now: Instant) -> Self {
         Self::agreed(settings, None, now)
     }
+}
 
+impl<B: Store> WebSocket<B> {
     pub(crate) fn agreed(settings: Arc<Settings>, agreement: Option<Agreement>, now: Instant) -> Self {
         let agreed = agreement.zip(settings.deflate.as_ref());
         Self {
@@ -113,7 +115,7 @@ impl WebSocket {
 
     /// Consumes what it can of `input` and says what it found. Called again and again until [`Event::Starved`];
     /// up to 131 bytes may then be left, which come again with more behind them.
-    pub fn receive(&mut self, input: &mut Inbound<'_>, output: &mut Outbound) -> Event {
+    pub fn receive(&mut self, input: &mut Inbound<'_>, output: &mut Outbound) -> Event<B> {
         if self.state == State::Closed {
             input.take(usize::MAX);
             return Event::Starved;

@@ -3,34 +3,36 @@
 use std::fmt;
 use std::str;
 
+use crate::Store;
+
 /// The payload of a text message: UTF-8, checked as it arrived.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Utf8(Vec<u8>);
+pub struct Utf8<B = Vec<u8>>(B);
 
-impl Utf8 {
+impl<B: Store> Utf8<B> {
     /// Bytes that a [`Utf8Check`] has seen all of.
-    pub(crate) fn checked(bytes: Vec<u8>) -> Self {
+    pub(crate) fn checked(bytes: B) -> Self {
         Self(bytes)
     }
 
     /// The bytes: what an interpreter makes its own string of, which it does at least as fast as `as_str`.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        self.0.as_ref()
     }
 
     /// The bytes, to keep.
-    pub fn into_bytes(self) -> Vec<u8> {
+    pub fn into_bytes(self) -> B {
         self.0
     }
 
     /// As text. Takes one pass over the bytes: the standard library can't be told that they are UTF-8 without
     /// `unsafe`, which this crate has none of.
     pub fn as_str(&self) -> &str {
-        str::from_utf8(&self.0).expect("checked as it arrived")
+        str::from_utf8(self.as_bytes()).expect("checked as it arrived")
     }
 }
 
-impl fmt::Debug for Utf8 {
+impl<B: Store> fmt::Debug for Utf8<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_str().fmt(f)
     }

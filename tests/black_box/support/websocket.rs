@@ -1,4 +1,4 @@
-//! A WebSocket client of the plainest kind: short texts, one at a time, nothing forgiven.
+//! A WebSocket client of the plainest kind: texts, one at a time, nothing forgiven.
 
 use std::io;
 
@@ -37,7 +37,7 @@ impl WebSocket {
         }
     }
 
-    /// Says something of at most 125 bytes.
+    /// Says something.
     pub(crate) fn try_say(&mut self, text: &str) -> io::Result<()> {
         self.0.try_send(frame(TEXT, text.as_bytes()))
     }
@@ -46,10 +46,20 @@ impl WebSocket {
     pub(crate) fn try_hear(&mut self) -> io::Result<Said> {
         let mut header = [0; 2];
         self.0.try_read_exact(&mut header)?;
-        let [first, length @ 0..=125] = header else {
-            return Err(broken("frame"));
+        let [first, length] = header;
+        let mut more = match length {
+            127 => vec![0; 8],
+            126 => vec![0; 2],
+            _ => Vec::new(),
         };
-        let mut payload = vec![0; usize::from(length)];
+        self.0.try_read_exact(&mut more)?;
+        let length = match more.is_empty() {
+            true => usize::from(length),
+            false => more
+                .iter()
+                .fold(0, |length, &byte| length << 8 | usize::from(byte)),
+        };
+        let mut payload = vec![0; length];
         self.0.try_read_exact(&mut payload)?;
         match (first, payload.as_slice()) {
             (TEXT, text) => String::from_utf8(text.to_vec())
@@ -92,7 +102,14 @@ impl WebSocket {
 }
 
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first, 0x80 | payload.len() as u8];
+    let mut frame = vec![first];
+    match payload.len() {
+        length @ 0..=125 => frame.push(0x80 | length as u8),
+        length => {
+            frame.push(0x80 | 127);
+            frame.extend((length as u64).to_be_bytes());
+        }
+    }
     frame.extend(MASK);
     frame.extend(
         payload

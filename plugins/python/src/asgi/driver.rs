@@ -258,6 +258,7 @@ impl Tick {
             talk.tick(py);
             goes_on |= !talk.ends_with_its_task();
         }
+        goes_on |= raw::tend_heap();
         if goes_on {
             tick_soon(py, &self.0);
         }

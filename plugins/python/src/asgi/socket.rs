@@ -17,6 +17,7 @@ use super::outflow::{self, Outflow};
 use super::talk::{Progress, Talk, is_pending, wait, wake};
 use super::websocket_events::{self as events, Arrival, Sent};
 use super::{driver, registry};
+use crate::raw::GrowingBytes;
 use crate::wsgi;
 
 /// Bytes of messages that wait for the application; beyond that nothing more is read.
@@ -47,7 +48,7 @@ enum Stage {
     /// That response is under way.
     Denying,
     /// Messages go both ways, or the closing handshake is under way.
-    Open(Box<WebSocket>),
+    Open(Box<WebSocket<GrowingBytes>>),
     Over,
 }
 
@@ -130,7 +131,7 @@ impl Socket {
             }
         };
         state.outflow.conversation.switch(head);
-        state.stage = Stage::Open(Box::new(handshake.open(Instant::now())));
+        state.stage = Stage::Open(Box::new(handshake.open_with(Instant::now())));
         drop(state);
         driver::tick_soon(py, &self.event_loop);
         self.deliver()
@@ -370,14 +371,14 @@ impl Talk for Socket {
 
     fn next_event<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let mut state = self.state();
-        let Some(arrival) = state.arrived.pop_front() else {
+        let Some(mut arrival) = state.arrived.pop_front() else {
             if let Goodbye::Due(code, _) = state.goodbye {
                 state.say_goodbye(code);
                 drop(state);
                 driver::deliver(self.id);
                 state = self.state();
             }
-            return match &state.end {
+            return match &mut state.end {
                 Some(end) => events::arrival(py, end).map(Some),
                 None => Ok(None),
             };
@@ -398,7 +399,7 @@ impl Talk for Socket {
         } else {
             drop(state);
         }
-        events::arrival(py, &arrival).map(Some)
+        events::arrival(py, &mut arrival).map(Some)
     }
 
     fn send(&self, message: &Bound<'_, PyAny>) -> PyResult<Progress> {

@@ -6,10 +6,11 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyDict, PyString};
 use uwrs_api::{Outbound, ResponseHead};
 use uwrs_websocket::MessageKind;
 
+use crate::raw::GrowingBytes;
 use crate::wsgi::lend;
 
 use super::events::{flag, kind_and_message, kind_of, put_fields, read_head, to_bytes};
@@ -18,8 +19,8 @@ use super::events::{flag, kind_and_message, kind_of, put_fields, read_head, to_b
 pub(super) enum Arrival {
     Connect,
     /// UTF-8.
-    Text(Vec<u8>),
-    Binary(Vec<u8>),
+    Text(GrowingBytes),
+    Binary(GrowingBytes),
     /// Close code and reason.
     Disconnect(u16, String),
 }
@@ -34,8 +35,8 @@ impl Arrival {
     }
 }
 
-/// The event that tells of it.
-pub(super) fn arrival<'py>(py: Python<'py>, arrival: &Arrival) -> PyResult<Bound<'py, PyDict>> {
+/// The event that tells of it, and takes a message with it.
+pub(super) fn arrival<'py>(py: Python<'py>, arrival: &mut Arrival) -> PyResult<Bound<'py, PyDict>> {
     let event = PyDict::new(py);
     let kind = match arrival {
         Arrival::Connect => intern!(py, "websocket.connect"),
@@ -46,12 +47,14 @@ pub(super) fn arrival<'py>(py: Python<'py>, arrival: &Arrival) -> PyResult<Bound
     match arrival {
         Arrival::Connect => {}
         Arrival::Text(text) => {
-            event.set_item(intern!(py, "text"), PyString::from_bytes(py, text)?)?;
+            event.set_item(intern!(py, "text"), PyString::from_bytes(py, text.as_ref())?)?;
         }
-        Arrival::Binary(bytes) => event.set_item(intern!(py, "bytes"), PyBytes::new(py, bytes))?,
+        Arrival::Binary(bytes) => {
+            event.set_item(intern!(py, "bytes"), std::mem::take(bytes).into_object(py))?;
+        }
         Arrival::Disconnect(code, reason) => {
-            event.set_item(intern!(py, "code"), code)?;
-            event.set_item(intern!(py, "reason"), reason)?;
+            event.set_item(intern!(py, "code"), *code)?;
+            event.set_item(intern!(py, "reason"), &*reason)?;
         }
     }
     Ok(event)

@@ -4,6 +4,8 @@
 
 mod attach;
 mod descriptor;
+mod growing;
+mod heap;
 mod launch;
 mod object;
 mod observer;
@@ -13,6 +15,8 @@ pub(crate) use attach::{
     leave_thread, park, rest, unpark, with_interpreter,
 };
 pub(crate) use descriptor::duplicate_descriptor;
+pub(crate) use growing::GrowingBytes;
+pub(crate) use heap::tend_heap;
 pub(crate) use launch::{Launch, launch};
 pub(crate) use object::{
     copy_context, forget_lookups, in_context, insert_or_existing, latin1, latin1_bytes, reference_count,

@@ -6,6 +6,7 @@ use std::fmt;
 use zlib_rs::{Inflate, InflateFlush, Status};
 
 use super::Deflate;
+use crate::Store;
 use crate::close::Violation;
 use crate::payload::Payload;
 
@@ -51,10 +52,10 @@ impl Inflating {
     ///
     /// For what is no compressed data, and for what `payload` refuses: of a message that is too long, no more is inflated
     /// than what shows that.
-    pub(crate) fn push(
+    pub(crate) fn push<B: Store>(
         &mut self,
         mut input: &[u8],
-        payload: &mut Payload,
+        payload: &mut Payload<B>,
         deflate: &mut Deflate,
     ) -> Result<(), Violation> {
         loop {
@@ -87,7 +88,11 @@ impl Inflating {
     /// # Errors
     ///
     /// As [`Inflating::push`].
-    pub(crate) fn finish(mut self, payload: &mut Payload, deflate: &mut Deflate) -> Result<(), Violation> {
+    pub(crate) fn finish<B: Store>(
+        mut self,
+        payload: &mut Payload<B>,
+        deflate: &mut Deflate,
+    ) -> Result<(), Violation> {
         self.push(&TAIL, payload, deflate)?;
         self.remember(payload, deflate);
         SPARE.set(Some(self.stream));
@@ -104,7 +109,7 @@ impl Inflating {
         Ok(())
     }
 
-    fn remember(&mut self, payload: &Payload, deflate: &mut Deflate) {
+    fn remember<B: Store>(&mut self, payload: &Payload<B>, deflate: &mut Deflate) {
         let message = payload.as_bytes();
         deflate.received.push(&message[self.remembered..]);
         self.remembered = message.len();
