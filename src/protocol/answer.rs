@@ -6,11 +6,11 @@
 use std::borrow::Cow;
 use std::io::Write;
 
-use uwrs_api::{BodyLength, Bytes, FieldLine, FilePart, Outbound, Refusal, ResponseHead};
+use uwrs_api::{BodyLength, Bytes, FieldLine, FilePart, Outbound, Refusal, ResponseHead, list};
 
 use super::policy;
 use super::status::reason_phrase;
-use super::syntax::{list, number};
+use super::syntax::number;
 
 /// What the application said through fields that are not, or not simply, passed on.
 #[derive(Debug, Default)]

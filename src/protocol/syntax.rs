@@ -1,23 +1,16 @@
-//! The octets of HTTP: what a token, a field value, a target, a number, an authority may consist of.
+//! The octets of HTTP: what a target, a number, an authority may consist of, and a field's name in lower case.
 //!
-//! What a field value is, is `uwrs_api`'s to say. Questions only; what a violation costs is decided where the question is asked.
+//! What field values, tokens and lists are, is `uwrs_api`'s to say. Questions only; what a violation costs is decided where the question is asked.
 
 use std::net::Ipv6Addr;
-use std::ops::Range;
 use std::str;
 
 /// The lower case of each byte of a token (RFC 9110 §5.6.2); 0 for a byte that no token has.
 static TOKEN_LOWER: [u8; 256] = {
     let mut table = [0; 256];
-    let marks = b"!#$%&'*+-.^_`|~";
-    let mut at = 0;
-    while at < marks.len() {
-        table[marks[at] as usize] = marks[at];
-        at += 1;
-    }
     let mut byte = 0;
     while byte < 128 {
-        if (byte as u8).is_ascii_alphanumeric() {
+        if uwrs_api::is_token_byte(byte as u8) {
             table[byte] = (byte as u8).to_ascii_lowercase();
         }
         byte += 1;
@@ -28,34 +21,6 @@ static TOKEN_LOWER: [u8; 256] = {
 /// The lower case of a byte of a token; 0 for one that no token has.
 pub(super) fn token_lower(byte: u8) -> u8 {
     TOKEN_LOWER[usize::from(byte)]
-}
-
-/// May `byte` be part of a token?
-pub(super) fn is_token_byte(byte: u8) -> bool {
-    token_lower(byte) != 0
-}
-
-/// Is it a token: not empty, no blanks, no delimiters?
-pub(super) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
-}
-
-/// A space or a tab: the only optional whitespace that HTTP knows (RFC 9110 §5.6.3).
-pub(super) fn is_blank(byte: u8) -> bool {
-    byte == b' ' || byte == b'\t'
-}
-
-/// Where `bytes` without blanks on either side begin and end.
-pub(super) fn trim(bytes: &[u8]) -> Range<usize> {
-    let end = bytes
-        .iter()
-        .rposition(|&byte| !is_blank(byte))
-        .map_or(0, |last| last + 1);
-    let start = bytes[..end]
-        .iter()
-        .position(|&byte| !is_blank(byte))
-        .unwrap_or(end);
-    start..end
 }
 
 /// Is it visible ASCII without `#`? A fragment is never sent (RFC 9112 §3.2). What RFC 3986 would have
@@ -106,13 +71,6 @@ pub(super) fn hex_digit(byte: u8) -> Option<u8> {
     }
 }
 
-/// The elements of a comma-separated list, trimmed; empty ones included.
-pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|&byte| byte == b',')
-        .map(|element| &element[trim(element)])
-}
-
 /// Is it `host`, `host:port` or nothing (RFC 3986 §3.2 without userinfo)? A port has at most five digits.
 pub(super) fn is_authority(value: &[u8]) -> bool {
     let after_host = match value {
@@ -161,26 +119,6 @@ fn is_registered_name(mut name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_token_has_no_delimiters() {
-        assert!(is_token(b"X-Foo_1.2~"));
-        for bad in [
-            &b""[..],
-            b"a b",
-            b"a:",
-            b"a\"",
-            b"(a)",
-            b"a/b",
-            b"\xe4",
-            b"a\0",
-            b"[a]",
-            b"{a}",
-            b"a@b",
-        ] {
-            assert!(!is_token(bad), "{bad:?}");
-        }
-    }
 
     #[test]
     fn a_number_has_digits_alone() {

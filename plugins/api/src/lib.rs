@@ -21,7 +21,9 @@ pub use driver::{Delivered, Driver, Frame, Observer, Turned, Turns};
 pub use exchange::{Body, ConnectionInfo, Exchange, ExchangeId, Forerunner, Peer, Post, Responder};
 pub use file::FilePart;
 pub use gateway::{Appetite, BodyMode, Gateway, Heard};
-pub use octets::{has_nul, is_field_value, is_token, is_value_byte};
+pub use octets::{
+    has_nul, is_blank, is_field_value, is_token, is_token_byte, is_value_byte, list, list_with_gaps, trim,
+};
 pub use protocol::{Event, Inbound, Outbound, Protocol, ProtocolState, Refusal, Segment};
 pub use reply::{BodyLength, BodySource, FieldLine, Pull, Reply, ReplyBody, ResponseHead};
 pub use request::{BodyFraming, Request, Version};

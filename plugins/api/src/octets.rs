@@ -1,4 +1,6 @@
-//! What texts may consist of, asked by whoever reads or writes one.
+//! What texts of header fields consist of, asked by whoever reads or writes one: values, tokens, lists (RFC 9110 §5.5, §5.6).
+
+use std::ops::Range;
 
 /// Is it free of control bytes but tabs (RFC 9110 §5.5)? Bytes from 0x80 on are allowed: they are opaque.
 pub fn is_field_value(bytes: &[u8]) -> bool {
@@ -40,9 +42,49 @@ fn is_plain(chunk: [u8; 8]) -> bool {
     (low | delete) & HIGH == 0
 }
 
-/// May this stand in a field's name: is it a `tchar` of RFC 9110 §5.6.2?
-pub fn is_token(byte: u8) -> bool {
-    TOKEN[usize::from(byte)]
+/// May `byte` be part of a token, as a field's name is one: is it a `tchar` of RFC 9110 §5.6.2?
+#[inline]
+pub const fn is_token_byte(byte: u8) -> bool {
+    TOKEN[byte as usize]
+}
+
+/// Is it a token: not empty, no blanks, no delimiters?
+#[inline]
+pub fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().fold(true, |good, &byte| good & is_token_byte(byte))
+}
+
+/// A space or a tab: the only optional whitespace that HTTP knows (RFC 9110 §5.6.3).
+#[inline]
+pub fn is_blank(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t'
+}
+
+/// Where `bytes` without blanks on either side begin and end.
+#[inline]
+pub fn trim(bytes: &[u8]) -> Range<usize> {
+    let end = bytes
+        .iter()
+        .rposition(|&byte| !is_blank(byte))
+        .map_or(0, |last| last + 1);
+    let start = bytes[..end]
+        .iter()
+        .position(|&byte| !is_blank(byte))
+        .unwrap_or(end);
+    start..end
+}
+
+/// The elements of a comma-separated list, without blanks around them. Empty ones are left out: they mean nothing, and whoever
+/// reads a list has to put up with them (RFC 9110 §5.6.1.2).
+pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list_with_gaps(value).filter(|element| !element.is_empty())
+}
+
+/// The same with the empty ones: where a list that is odd is not to be believed.
+pub fn list_with_gaps(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value
+        .split(|&byte| byte == b',')
+        .map(|element| &element[trim(element)])
 }
 
 static TOKEN: [bool; 256] = {
@@ -64,6 +106,28 @@ static TOKEN: [bool; 256] = {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_has_elements_without_blanks() {
+        let value = b" a ,b,\t, c d ,";
+        assert_eq!(list(value).collect::<Vec<_>>(), [&b"a"[..], b"b", b"c d"]);
+        assert_eq!(list(b" ").count(), 0);
+        let all: Vec<_> = list_with_gaps(value).collect();
+        assert_eq!(all, [&b"a"[..], b"b", b"", b"c d", b""]);
+    }
+
+    #[test]
+    fn a_token_has_no_delimiters() {
+        for good in [&b"X-Foo_1.2~"[..], b"v1.chat-2_x~"] {
+            assert!(is_token(good), "{good:?}");
+        }
+        let bad = [
+            "", "a b", "a,b", "a:", "a\"", "(a)", "a/b", "a\0", "[a]", "{a}", "a@b", "\u{e4}",
+        ];
+        for bad in bad {
+            assert!(!is_token(bad.as_bytes()), "{bad:?}");
+        }
+    }
 
     #[test]
     fn a_control_byte_is_found_wherever_it_stands() {

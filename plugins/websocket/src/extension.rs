@@ -1,6 +1,6 @@
 //! [`Extension`]s as a client offers them (RFC 6455 §9.1): names and parameters, whatever they mean.
 
-use crate::token::{is_token_byte, skip_blanks};
+use uwrs_api::{is_blank, is_token_byte};
 
 /// One element of a Sec-WebSocket-Extensions field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,8 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// The next byte that is no blank, not consumed.
     fn peek(&mut self) -> Option<u8> {
-        self.rest = skip_blanks(self.rest);
+        let blanks = self.rest.iter().take_while(|&&byte| is_blank(byte)).count();
+        self.rest = &self.rest[blanks..];
         self.rest.first().copied()
     }
 

@@ -8,11 +8,10 @@ use std::time::Instant;
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use uwrs_api::{BodyFraming, Request, ResponseHead, Version};
+use uwrs_api::{BodyFraming, Request, ResponseHead, Version, is_token, list};
 
 use crate::deflate::Agreement;
 use crate::extension::{self, Extension};
-use crate::token::{is_token, list};
 use crate::{Settings, Store, WebSocket};
 
 /// What a key is combined with (RFC 6455 §1.3).

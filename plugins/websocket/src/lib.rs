@@ -48,7 +48,6 @@ mod settings;
 mod socket;
 mod store;
 mod timer;
-mod token;
 mod utf8;
 
 pub use close::{CloseCode, CloseFrame, InvalidClose, Violation};

@@ -4,12 +4,12 @@
 //! Trailers are checked and dropped: merged into the head they could say what the head was checked not to
 //! say.
 
-use uwrs_api::{Inbound, Refusal, is_value_byte};
+use uwrs_api::{Inbound, Refusal, is_blank, is_token_byte, is_value_byte};
 
 use super::body::{Piece, take_data};
 use super::field::FieldLine;
 use super::line::{Line, Lines};
-use crate::protocol::syntax::{hex_digit, is_blank, is_token_byte};
+use crate::protocol::syntax::hex_digit;
 use crate::protocol::{HeadLimits, policy};
 
 /// Digits that a chunk size may have: 64 bits.

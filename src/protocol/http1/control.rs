@@ -3,9 +3,9 @@
 //!
 //! Whatever two readers could understand differently is refused: that is what request smuggling lives on.
 
-use uwrs_api::{BodyFraming, Refusal, Request, Version};
+use uwrs_api::{BodyFraming, Refusal, Request, Version, is_token, list, list_with_gaps};
 
-use crate::protocol::syntax::{NumberError, is_authority, is_token, list, number};
+use crate::protocol::syntax::{NumberError, is_authority, number};
 
 /// What a request says of the connection and of its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl ControlFields {
             return Err(Refusal::new(400, "Transfer-Encoding in HTTP/1.0"));
         }
         let values = request.fields().filter(|(name, _)| *name == b"transfer-encoding");
-        let codings: Vec<&[u8]> = values.flat_map(|(_, value)| list(value)).collect();
+        let codings: Vec<&[u8]> = values.flat_map(|(_, value)| list_with_gaps(value)).collect();
         let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
         match &codings[..] {
             [only] if is_chunked(only) => Ok(BodyFraming::Chunked),

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use uwrs_api::{Refusal, is_field_value};
+use uwrs_api::{Refusal, is_blank, is_field_value, trim};
 
-use crate::protocol::syntax::{is_blank, token_lower, trim};
+use crate::protocol::syntax::token_lower;
 
 /// Where name and value lie in a field line.
 #[derive(Debug, PartialEq, Eq)]

@@ -5,12 +5,11 @@
 
 use std::sync::Arc;
 
-use uwrs_api::{BodyFraming, Inbound, Refusal, Request, Span, Version};
+use uwrs_api::{BodyFraming, Inbound, Refusal, Request, Span, Version, is_token_byte};
 
 use super::control::{ControlFields, Terms};
 use super::field::FieldLine;
 use super::line::{Line, Lines};
-use crate::protocol::syntax::is_token_byte;
 use crate::protocol::target::{Target, decode_path};
 use crate::protocol::{HeadLimits, policy};
 

@@ -5,10 +5,13 @@
 
 use std::sync::Arc;
 
-use uwrs_api::{BodyFraming, Refusal, Request, Span, Text, Version, has_nul, is_field_value};
+use uwrs_api::{
+    BodyFraming, Refusal, Request, Span, Text, Version, has_nul, is_field_value, is_token, is_token_byte,
+    trim,
+};
 
 use super::packet::{Header, Modifier, pairs};
-use crate::protocol::syntax::{NumberError, is_authority, is_token, is_token_byte, number, trim};
+use crate::protocol::syntax::{NumberError, is_authority, number};
 use crate::protocol::target::{Target, decode_path};
 use crate::protocol::{HeadLimits, policy};
 

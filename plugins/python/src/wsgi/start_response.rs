@@ -220,7 +220,7 @@ pub(super) fn put_field(
         return Err(wrong_type("start_response: a header's value", "a str", value));
     };
     let name_bytes = raw::latin1_bytes(name)?.unwrap_or_default();
-    if name_bytes.is_empty() || !name_bytes.iter().fold(true, |good, &byte| good & is_token(byte)) {
+    if !is_token(name_bytes) {
         return Err(PyValueError::new_err(format!(
             "start_response: not the name of a header: {}",
             name.repr()?
