@@ -20,7 +20,12 @@ use uwrs_python::Settings;
 fn settings() -> Settings {
     let source = std::fs::read_to_string(support::apps().join("pages.py")).expect("the applications");
     let names = source.lines().filter_map(|line| {
-        let name = match line.strip_prefix("def ").or_else(|| line.strip_prefix("class ")) {
+        // What has other arguments makes an application, or a file for one.
+        let function = line.strip_prefix("def ");
+        if function.is_some_and(|function| !function.contains("(environ, start_response)")) {
+            return None;
+        }
+        let name = match function.or_else(|| line.strip_prefix("class ")) {
             Some(definition) => definition.split(['(', ':']).next()?,
             None => {
                 line.split_once(" = ")
