@@ -122,6 +122,12 @@ fn file(given: String) -> Result<Said, String> {
         Some("xml" | "yaml" | "yml" | "json" | "js") => {
             return Err(format!("{given}: only INI files are read: say the same in one"));
         }
+        _ if given.bytes().all(|byte| byte.is_ascii_digit()) => {
+            return Err(format!(
+                "{given}: not the name of an INI file; an option that needs no value takes one behind =, as in \
+                 --post-buffering={given}"
+            ));
+        }
         _ => {
             return Err(format!(
                 "{given}: not the name of an INI file; if it is one, say --ini {given}"

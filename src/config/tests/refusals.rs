@@ -269,6 +269,11 @@ fn the_command_line_is_refused_in_one_sentence() {
             "app: not the name of an INI file; if it is one, say --ini app",
         ),
         (
+            vec!["--post-buffering", "4096"],
+            "4096: not the name of an INI file; an option that needs no value takes one behind =, as in \
+             --post-buffering=4096",
+        ),
+        (
             vec!["app.yaml"],
             "app.yaml: only INI files are read: say the same in one",
         ),
