@@ -61,6 +61,20 @@ fn limits_of_workers_are_seconds_and_mebibytes() {
 }
 
 #[test]
+fn pauses_of_clients_are_what_is_said_for_each_or_for_all() {
+    let pauses = |lines: &str| {
+        let limits = config(lines).limits;
+        (limits.body_timeout.as_secs(), limits.send_timeout.as_secs())
+    };
+    assert_eq!(pauses(""), (30, 60));
+    assert_eq!(pauses("socket-timeout = 7"), (7, 7));
+    assert_eq!(pauses("http-timeout = 90"), (90, 90));
+    assert_eq!(pauses("socket-timeout = 7\nhttp-timeout = 90"), (90, 90));
+    assert_eq!(pauses("http-timeout = 90\nbody-timeout = 5"), (5, 90));
+    assert_eq!(pauses("socket-timeout = 7\nso-send-timeout = 5"), (7, 5));
+}
+
+#[test]
 fn harakiri_is_off_unless_it_is_said() {
     let off = Harakiri {
         limit: None,
