@@ -79,15 +79,18 @@ impl Shift {
     /// are busy, that is one who stands by and whom nobody has called.
     fn hand_back(&mut self, pool: &Pool) {
         let has_work = self.worker.event_loop.has_work();
-        let is_overdue = self.roster.is_overdue(self.worker.event_loop.now());
+        let now = self.worker.event_loop.now();
+        let is_overdue = self.roster.is_overdue(now);
         if (has_work || is_overdue)
             && let Some(called) = self.roster.call()
         {
             pool.call(called);
         } else if self.roster.is_polling() {
-            // That thread waits without the minder; the mailbox must wake it.
-            let is_due = self.worker.event_loop.begin_wait(None) == Some(Duration::ZERO);
-            if has_work || is_due {
+            // That thread waits without the minder; the mailbox must wake it. Of what the minder was told meanwhile, a
+            // newcomer's deadline or the signal to leave, it knows nothing.
+            let timeout = self.worker.timeout(false);
+            let timeout = self.worker.event_loop.begin_wait(timeout);
+            if has_work || self.roster.waits_beyond(timeout, now) {
                 self.worker.event_loop.rouse();
             }
         }

@@ -501,7 +501,7 @@ impl<'a> Member<'a> {
     ) -> io::Result<MutexGuard<'a, Shift>> {
         let timeout = shift.worker.event_loop.begin_wait(timeout);
         let now = shift.worker.event_loop.now();
-        shift.roster.begin_wait(self.number, now);
+        shift.roster.begin_wait(self.number, timeout, now);
         drop(shift);
         let waited = sys::epoll_wait(self.pool.epoll, &mut self.events, timeout);
         let mut shift = self.pool.lock();

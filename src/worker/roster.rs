@@ -115,6 +115,8 @@ pub(super) struct Roster {
     /// Who waited for events last, or does so now.
     leader: Option<usize>,
     is_polling: bool,
+    /// Until when that thread waits, if nothing happens. `None`: for ever.
+    waits_until: Option<Instant>,
     /// Threads that run applications; the minder has the number after theirs.
     threads: usize,
     /// Threads with work in hand.
@@ -138,6 +140,7 @@ impl Roster {
             watcher: None,
             leader: None,
             is_polling: false,
+            waits_until: None,
             busy: 0,
             attended: now,
             stale: now + STALE,
@@ -247,10 +250,17 @@ impl Roster {
         self.beacon.show(now, self.is_awaited());
     }
 
-    /// `thread` begins to wait for events.
-    pub(super) fn begin_wait(&mut self, thread: usize, now: Instant) {
+    /// `thread` begins to wait for events, at most so long.
+    pub(super) fn begin_wait(&mut self, thread: usize, timeout: Option<Duration>, now: Instant) {
         self.is_polling = true;
+        self.waits_until = timeout.map(|timeout| now + timeout);
         self.attended(thread, now);
+    }
+
+    /// Does a thread wait for events longer than `timeout`, which is how long it may by what is known now?
+    pub(super) fn waits_beyond(&self, timeout: Option<Duration>, now: Instant) -> bool {
+        let is_before = |due: Instant| self.waits_until.is_none_or(|until| due < until);
+        self.is_polling && timeout.is_some_and(|timeout| is_before(now + timeout))
     }
 
     /// `thread` has waited for events.
@@ -393,7 +403,7 @@ mod tests {
         (1..threads).for_each(|thread| {
             roster.stand_by(thread);
         });
-        roster.begin_wait(0, start);
+        roster.begin_wait(0, None, start);
         roster
     }
 
@@ -438,7 +448,7 @@ mod tests {
         roster.begin_work(1, false);
         roster.end_work(start, start + QUICK);
         assert_eq!(roster.role(1, false, later), Role::Lead);
-        roster.begin_wait(1, later);
+        roster.begin_wait(1, None, later);
         assert!(!beacon.is_overdue(beacon.look(), later + LONG));
         roster.end_work(start, start + LONG);
         assert_eq!(roster.role(0, false, later), Role::StandBy);
@@ -522,6 +532,21 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_is_to_know_of_what_has_become_due_before_it_would_look_again() {
+        let start = Instant::now();
+        let mut roster = Roster::new(1, start);
+        assert!(!roster.waits_beyond(Some(QUICK), start), "nobody waits");
+        roster.begin_wait(0, None, start);
+        assert!(roster.waits_beyond(Some(LONG), start));
+        assert!(!roster.waits_beyond(None, start));
+        roster.begin_wait(0, Some(LONG), start);
+        assert!(roster.waits_beyond(Some(QUICK), start));
+        assert!(!roster.waits_beyond(Some(LONG), start));
+        roster.end_wait(0, start);
+        assert!(!roster.waits_beyond(Some(QUICK), start));
+    }
+
+    #[test]
     fn a_slow_application_among_quick_ones_makes_no_difference_and_several_are_soon_forgotten() {
         let mut pace = Pace::default();
         pace.note(Duration::from_secs(60));
@@ -545,7 +570,7 @@ mod tests {
         assert_eq!(roster.watcher, Some(1));
         roster.end_wait(0, start + QUICK);
         assert!(!roster.stop_watching(1, roster.beacon().look()));
-        roster.begin_wait(0, start + QUICK);
+        roster.begin_wait(0, None, start + QUICK);
         assert!(!roster.stop_watching(1, sight));
         assert!(roster.stop_watching(1, roster.beacon().look()));
         assert_eq!(roster.watcher, None);
