@@ -2,10 +2,13 @@
 
 use uwrs_api::{LoadError, Runtime};
 use uwrs_python::{
-    AppSpec, AppTarget, Greenlets, Interface, LifespanChoice, LoopChoice, Settings, WebSocketSettings,
+    AppSpec, AppTarget, DeflateSettings, Greenlets, Interface, LifespanChoice, LoopChoice, Settings,
+    WebSocketSettings,
 };
 
-use crate::config::{ApplicationConfig, Config, InterfaceOption, LifespanOption, LoopOption};
+use crate::config::{
+    ApplicationConfig, CompressionOption, Config, InterfaceOption, LifespanOption, LoopOption,
+};
 use crate::sys::{Pid, TRACEBACK_SIGNAL};
 
 /// Starts the interpreter in this process. The working directory is `chdir` already.
@@ -41,6 +44,7 @@ pub fn start_runtime(config: &Config, master: Option<Pid>) -> Result<Box<dyn Run
             message_bytes: application.websockets.message_bytes,
             ping_interval: application.websockets.ping_interval,
             ping_timeout: application.websockets.ping_timeout,
+            deflate: deflate(application.websockets.compression),
             ..WebSocketSettings::default()
         },
         manage_script_name: application.manage_script_name,
@@ -58,6 +62,20 @@ pub fn start_runtime(config: &Config, master: Option<Pid>) -> Result<Box<dyn Run
         set_deadline: Some(crate::worker::set_deadline),
         traceback_signal: master.map(|_| TRACEBACK_SIGNAL as i32),
         options: config.said.clone(),
+    })
+}
+
+/// How messages of WebSockets are compressed; `None`: they are not.
+fn deflate(option: CompressionOption) -> Option<DeflateSettings> {
+    let takeover = match option {
+        CompressionOption::Takeover => true,
+        CompressionOption::Each => false,
+        CompressionOption::Off => return None,
+    };
+    Some(DeflateSettings {
+        server_takeover: takeover,
+        client_takeover: takeover,
+        ..DeflateSettings::default()
     })
 }
 

@@ -232,6 +232,20 @@ pub struct WebSocketLimits {
     pub ping_interval: Option<Duration>,
     /// How long it may take to answer.
     pub ping_timeout: Duration,
+    /// `websockets-compression`
+    pub compression: CompressionOption,
+}
+
+/// How messages of WebSockets are compressed (RFC 7692), where the client offers it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CompressionOption {
+    /// With those before them in view.
+    #[default]
+    Takeover,
+    /// Each by itself.
+    Each,
+    /// They are not.
+    Off,
 }
 
 /// `mount = /point=target`

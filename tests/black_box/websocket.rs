@@ -161,6 +161,34 @@ fn a_message_that_is_too_long_ends_it_compressed_or_not() {
 }
 
 #[test]
+fn what_is_agreed_on_compression_is_what_was_configured() {
+    for (said, agreed) in [
+        ("takeover", Some("permessage-deflate; client_max_window_bits=12")),
+        (
+            "each",
+            Some(
+                "permessage-deflate; server_no_context_takeover; client_no_context_takeover; client_max_window_bits=12",
+            ),
+        ),
+        ("off", None),
+    ] {
+        let server = Server::new()
+            .app(APP)
+            .ini(&format!("{HTTP}websockets-compression = {said}"))
+            .start();
+        let mut connection = server.connect();
+        connection.send(
+            "GET /echo HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\
+             Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n",
+        );
+        let head = connection.head().unwrap();
+        assert_eq!(head.status, 101);
+        assert_eq!(head.header("Sec-WebSocket-Extensions"), agreed, "{said}");
+    }
+}
+
+#[test]
 fn who_does_not_answer_pings_is_given_up() {
     let server = Server::new()
         .app(APP)

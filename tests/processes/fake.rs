@@ -17,8 +17,9 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use uwrs::config::{
-    ApplicationConfig, Config, InterfaceOption, LifespanOption, Limits, ListenAddress, ListenerConfig,
-    LoggingConfig, LoopOption, Owner, Principal, ProcessConfig, ProtocolKind, SocketOptions, WebSocketLimits,
+    ApplicationConfig, CompressionOption, Config, InterfaceOption, LifespanOption, Limits, ListenAddress,
+    ListenerConfig, LoggingConfig, LoopOption, Owner, Principal, ProcessConfig, ProtocolKind, SocketOptions,
+    WebSocketLimits,
 };
 use uwrs::launch::{self, Invocation};
 use uwrs::program::Program;
@@ -176,6 +177,7 @@ fn defaults() -> Config {
                 message_bytes: 1 << 20,
                 ping_interval: None,
                 ping_timeout: second,
+                compression: CompressionOption::Off,
             },
             chdir: None,
             chdir2: None,

@@ -39,7 +39,7 @@ use uwrs_api::{ExchangeId, LoadError, Runtime};
 
 pub use crate::interface::Interface;
 use crate::runtime::PythonRuntime;
-pub use uwrs_websocket::Settings as WebSocketSettings;
+pub use uwrs_websocket::{DeflateSettings, Settings as WebSocketSettings};
 
 /// What the interpreter is started and the applications are loaded with.
 #[derive(Clone, Debug, Default)]

@@ -7,8 +7,8 @@ use super::{Resolver, absolute, way_out};
 use crate::config::glob;
 use crate::config::host::FileKind;
 use crate::config::resolved::{
-    ApplicationConfig, EnvironmentChange, InterfaceOption, LifespanOption, LoopOption, Mount, WarmUp,
-    WebSocketLimits,
+    ApplicationConfig, CompressionOption, EnvironmentChange, InterfaceOption, LifespanOption, LoopOption,
+    Mount, WarmUp, WebSocketLimits,
 };
 use crate::config::said::{Origin, Setting};
 
@@ -90,12 +90,21 @@ impl<'a> Resolver<'a> {
         let kibibytes = self.count("websockets-max-size");
         let interval = self.number("websockets-ping-freq");
         let timeout = self.number("websockets-pong-tolerance");
+        let compression = self.choice(
+            "websockets-compression",
+            &[
+                ("takeover", CompressionOption::Takeover),
+                ("each", CompressionOption::Each),
+                ("off", CompressionOption::Off),
+            ],
+        );
         Some(WebSocketLimits {
             message_bytes: kibibytes? * 1024,
             ping_interval: Some(interval?)
                 .filter(|seconds| *seconds > 0)
                 .map(Duration::from_secs),
             ping_timeout: Duration::from_secs(timeout?),
+            compression: compression?,
         })
     }
 

@@ -63,6 +63,14 @@ pub(super) const OPTIONS: &[Definition] = &[
     .aliases(&["websocket-pong-tolerance"])
     .default("20")
     .unlike("3"),
+    Definition::new(
+        "websockets-compression",
+        Kind::Text("takeover|each|off"),
+        Theme::Limits,
+        "compress messages of WebSockets where clients offer it (permessage-deflate), each with those before it in view, or each \
+         by itself, which keeps nothing between them, or not at all",
+    )
+    .default("takeover"),
     option(
         "limit-post",
         0,

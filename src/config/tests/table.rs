@@ -14,7 +14,7 @@ fn sample(definition: &Definition) -> String {
         ("cheaper-algo", _) => "spare2",
         ("interface", _) => "asgi",
         ("loop", _) => "asyncio",
-        ("lifespan", _) => "off",
+        ("lifespan" | "websockets-compression", _) => "off",
         ("slow-callback", _) => "0.25",
         ("cheaper-busyness-max", _) => "60",
         (_, Kind::Flag) if definition.default == "true" => "false",
