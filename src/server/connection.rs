@@ -40,6 +40,9 @@ const STEPS_A_TURN: usize = 64;
 const TIME_A_TURN: Duration = Duration::from_millis(5);
 /// Bytes waiting for the client above which no more of an answer is asked for.
 const HIGH_WATER: usize = 64 * 1024;
+/// Bytes waiting for a client on this machine from which on its socket is to keep little. The kernel would take megabytes for
+/// each client at once, which have left the processor's caches when they are read.
+const LARGE: usize = 256 * 1024;
 /// Memory for answers that is kept for the next one.
 const SPARE_BYTES: usize = 128 * 1024;
 
@@ -144,6 +147,8 @@ pub(crate) struct Connection {
     served: u64,
     /// It is not read from until there is room for another request.
     is_held: bool,
+    /// Its socket has been told to keep little of what is sent.
+    is_lean: bool,
 }
 
 impl Connection {
@@ -173,6 +178,7 @@ impl Connection {
             since: now,
             served: 0,
             is_held: false,
+            is_lean: false,
         }
     }
 
@@ -438,6 +444,10 @@ impl Connection {
 
     /// Writes what waits, as much as the socket takes.
     fn flush(&mut self, services: &Services) -> io::Result<()> {
+        if !self.is_lean && self.outbound.len() > LARGE && self.info.peer.is_near() {
+            self.is_lean = true;
+            self.stream.keep_little();
+        }
         while !self.outbound.is_empty() {
             let was_file = self.outbound.first_file().is_some();
             match self.stream.write(&mut self.outbound) {

@@ -22,6 +22,9 @@ const FILE_BYTES: u64 = 512 * 1024;
 /// The same where the kernel can't send the file by itself.
 const FILE_BYTES_READ: usize = 64 * 1024;
 
+/// What the kernel is to keep at most of what is sent to an end on the same machine. It doubles that for its own use.
+const NEAR_BYTES: usize = 256 * 1024;
+
 /// A connected socket.
 #[derive(Debug)]
 pub(crate) enum Stream {
@@ -57,6 +60,19 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.peer_addr().ok().map(Peer::Inet),
             Self::Unix(_) => Some(Peer::Unix),
+        }
+    }
+
+    /// Has the kernel keep at most [`NEAR_BYTES`] of what is sent, for an end on the same machine, which needs no more to be
+    /// kept busy.
+    pub(crate) fn keep_little(&self) {
+        let limited = match self {
+            Self::Tcp(stream) => SockRef::from(stream).set_send_buffer_size(NEAR_BYTES),
+            // These keep little anyway (`net.core.wmem_default`).
+            Self::Unix(_) => Ok(()),
+        };
+        if let Err(error) = limited {
+            log::debug!("SO_SNDBUF: {error}");
         }
     }
 
@@ -204,6 +220,38 @@ mod tests {
     use std::io::{Seek, Write as _};
 
     use super::*;
+
+    #[test]
+    fn a_socket_that_is_to_keep_little_takes_less_at_once_and_the_rest_later() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut there = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let mut stream = Stream::Tcp(TcpStream::from_std(socket));
+        stream.keep_little();
+        let send_buffer = match &stream {
+            Stream::Tcp(socket) => SockRef::from(socket).send_buffer_size().unwrap(),
+            Stream::Unix(_) => unreachable!("made above"),
+        };
+        assert!(send_buffer <= 2 * NEAR_BYTES, "{send_buffer}");
+        let reader = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            there.read_to_end(&mut all).map(|_| all.len())
+        });
+        let mut left = 8 << 20;
+        let bytes = vec![b'x'; left];
+        while left > 0 {
+            match stream.write_bytes(&bytes[..left]) {
+                Ok(count) => left -= count,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    sys::wait_writable(stream.as_fd(), Duration::from_secs(10)).unwrap();
+                }
+            }
+        }
+        drop(stream);
+        assert_eq!(reader.join().unwrap().unwrap(), bytes.len());
+    }
 
     #[test]
     fn a_file_that_the_kernel_does_not_send_is_read() {

@@ -26,6 +26,16 @@ pub enum Peer {
     Unix,
 }
 
+impl Peer {
+    /// Is it on the same machine, by its address?
+    pub fn is_near(&self) -> bool {
+        match self {
+            Self::Inet(address) => address.ip().to_canonical().is_loopback(),
+            Self::Unix => true,
+        }
+    }
+}
+
 impl fmt::Display for Peer {
     /// As logs name it: `127.0.0.1:50000`, `a unix socket`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -194,6 +204,31 @@ impl Drop for Responder {
     fn drop(&mut self) {
         if let Some(post) = self.post.take() {
             post.post(self.id, Reply::Abort);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_near_when_its_address_never_leaves_the_machine() {
+        let inet = |address: &str| Peer::Inet(address.parse().unwrap());
+        for near in [
+            Peer::Unix,
+            inet("127.0.0.2:1"),
+            inet("[::1]:1"),
+            inet("[::ffff:127.0.0.1]:1"),
+        ] {
+            assert!(near.is_near(), "{near}");
+        }
+        for far in [
+            inet("10.0.0.1:1"),
+            inet("[fe80::1]:1"),
+            inet("[::ffff:10.0.0.1]:1"),
+        ] {
+            assert!(!far.is_near(), "{far}");
         }
     }
 }
