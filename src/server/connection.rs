@@ -29,7 +29,7 @@ use super::body::BodyCollector;
 use super::dispatch::Pulled;
 use super::exchange::Record;
 use super::services::Services;
-use super::stream::Stream;
+use super::stream::{NEAR_BYTES, Stream};
 pub(crate) use forerun::Sending;
 use streamed::Streamed;
 
@@ -40,9 +40,6 @@ const STEPS_A_TURN: usize = 64;
 const TIME_A_TURN: Duration = Duration::from_millis(5);
 /// Bytes waiting for the client above which no more of an answer is asked for.
 const HIGH_WATER: usize = 64 * 1024;
-/// Bytes waiting for a client on this machine from which on its socket is to keep little. The kernel would take megabytes for
-/// each client at once, which have left the processor's caches when they are read.
-const LARGE: usize = 256 * 1024;
 /// Memory for answers that is kept for the next one.
 const SPARE_BYTES: usize = 128 * 1024;
 
@@ -226,8 +223,7 @@ impl Connection {
                 Step::More if self.has_more_to_ask() && services.now() - begun >= TIME_A_TURN => break,
                 Step::More => {}
                 Step::Stuck => return Verdict::Wait,
-                Step::Held if std::mem::replace(&mut self.is_held, true) => return Verdict::Wait,
-                Step::Held => return Verdict::Held,
+                Step::Held => return self.be_held(),
                 Step::Over => return Verdict::Close,
             }
         }
@@ -331,10 +327,15 @@ impl Connection {
     /// have more to do.
     pub(crate) fn hold(&mut self, services: &Services) -> Option<Verdict> {
         let is_all = self.is_idle() && self.streamed.is_none() && self.is_to_wait(services);
-        is_all.then(|| match std::mem::replace(&mut self.is_held, true) {
+        is_all.then(|| self.be_held())
+    }
+
+    /// It is not read from until there is room; whoever is told so for the first time puts it in the queue.
+    fn be_held(&mut self) -> Verdict {
+        match std::mem::replace(&mut self.is_held, true) {
             true => Verdict::Wait,
             false => Verdict::Held,
-        })
+        }
     }
 
     /// There is room for another request.
@@ -444,7 +445,7 @@ impl Connection {
 
     /// Writes what waits, as much as the socket takes.
     fn flush(&mut self, services: &Services) -> io::Result<()> {
-        if !self.is_lean && self.outbound.len() > LARGE && self.info.peer.is_near() {
+        if !self.is_lean && self.outbound.len() > NEAR_BYTES && self.info.peer.is_near() {
             self.is_lean = true;
             self.stream.keep_little();
         }

@@ -22,8 +22,10 @@ const FILE_BYTES: u64 = 512 * 1024;
 /// The same where the kernel can't send the file by itself.
 const FILE_BYTES_READ: usize = 64 * 1024;
 
-/// What the kernel is to keep at most of what is sent to an end on the same machine. It doubles that for its own use.
-const NEAR_BYTES: usize = 256 * 1024;
+/// What the kernel is to keep at most of what is sent to an end on the same machine, where more than that waits. It doubles that
+/// for its own use. By itself it would take megabytes for each client at once, which have left the processor's caches when
+/// they are read.
+pub(super) const NEAR_BYTES: usize = 256 * 1024;
 
 /// A connected socket.
 #[derive(Debug)]
