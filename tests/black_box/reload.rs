@@ -3,12 +3,12 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use crate::support::load::{Answered, Load, Report};
-use crate::support::{Running, Server, eventually, soon};
+use crate::support::{Connection, HTTP, Running, Server, eventually, process, soon};
 
 const INI: &str = "http = 127.0.0.1:0\nmodule = app\nprocesses = 2\ndisable-logging = true\n";
 
@@ -187,6 +187,48 @@ fn a_request_in_hand_is_finished_by_the_generation_that_took_it() {
         received.extend_from_slice(&chunk);
     }
     assert_eq!(received.len(), 200);
+}
+
+/// The first piece of an answer: the application has the request in hand.
+fn first_chunk(client: &mut Connection) -> Vec<u8> {
+    assert_eq!(client.head().unwrap().status, 200);
+    client.chunk().unwrap().unwrap()
+}
+
+#[test]
+fn a_worker_that_is_stuck_in_the_application_at_a_reload_is_killed_when_mercy_is_over() {
+    for option in ["worker-reload-mercy", "reload-mercy"] {
+        let ini = format!("{HTTP}{option} = 2\n");
+        let server = Server::new().ini(&ini).start();
+        let stuck = server.settle(1)[0];
+        let mut client = server.ask("/stream/2/4/600");
+        assert_eq!(first_chunk(&mut client), b"ssss");
+        let asked = Instant::now();
+        server.reload();
+        let told = server.wait_for_log(&[
+            &format!("worker 1 (pid {stuck}) did not leave within 2 s and is killed"),
+            "GET /stream/2/4/600",
+        ]);
+        assert!(asked.elapsed() >= Duration::from_secs(2), "{option}: {told}");
+        assert!(told.contains("warn"), "{told}");
+        assert_ne!(server.settle(1), [stuck], "{option}");
+        assert!(client.chunk().is_err(), "its answer is cut off, not ended");
+    }
+}
+
+#[test]
+fn a_worker_that_ends_within_mercy_is_not_killed() {
+    let ini = format!("{HTTP}worker-reload-mercy = 25\n");
+    let server = Server::new().ini(&ini).start();
+    let old = server.settle(1)[0];
+    let mut client = server.ask("/stream/2/4/2.5");
+    assert_eq!(first_chunk(&mut client), b"ssss");
+    server.reload();
+    assert!(process::is_alive(old), "{}", server.log());
+    assert_eq!(client.chunk().unwrap().as_deref(), Some(&b"ssss"[..]));
+    assert_eq!(client.chunk().unwrap(), None);
+    assert_ne!(server.settle(1), [old]);
+    assert_eq!(server.count_log("did not leave"), 0, "{}", server.log());
 }
 
 #[test]
