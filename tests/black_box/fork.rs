@@ -212,6 +212,24 @@ fn what_a_warm_up_asks_for_is_asked_before_there_are_workers() {
 }
 
 #[test]
+fn the_collector_of_a_worker_leaves_alone_what_was_made_before_the_fork() {
+    let mark = "import gc\nMARKS = [['imported']]\ndef mark(): MARKS.append(['asked for'])\n\
+                def seen(): return [mark[0] for mark in MARKS if any(mark is other for other in gc.get_objects())]";
+    let server = loaded_with(mark, "warm-up = /eval?mark()\n");
+    // What was made by the warm-up too: it is set aside behind that, in the mold, for all workers alike.
+    let counts = in_each(&server, "gc.get_freeze_count()");
+    assert!(counts[0].parse::<u32>().unwrap() > 1000, "{counts:?}");
+    assert_eq!(counts[0], counts[1]);
+    assert_all(&server, "len(MARKS) > 1, seen()", "(True, [])");
+    // It does look after what a worker makes itself.
+    assert_all(&server, "MARKS.append(['later']) or seen()", "['later']");
+    // With lazy-apps nothing is shared, but no collection walks over all that was imported either.
+    let server = loaded_with(mark, "lazy-apps = true\n");
+    assert_all(&server, "len(MARKS), seen()", "(1, [])");
+    assert_all(&server, "gc.get_freeze_count() > 1000", "True");
+}
+
+#[test]
 fn a_warm_up_that_raises_or_never_ends_is_no_reason_not_to_start() {
     let endless = "def endless(environ, start_response, rest):
     start_response('200 OK', [])
