@@ -227,6 +227,69 @@ TOOLS['latin'] = latin
 }
 
 #[test]
+fn every_byte_of_a_request_is_a_character_of_the_environ() {
+    // PEP 3333, "Unicode Issues": strings whose characters are the bytes that came, decoded as latin-1.
+    let lines = "\
+def bytes_of(environ, start_response, rest):
+    names = 'PATH_INFO', 'QUERY_STRING', 'REQUEST_URI', 'HTTP_X_IN', 'SCRIPT_NAME'
+    text = ' '.join(environ.get(name, '').encode('latin-1').hex() for name in names)
+    return answer(start_response, text.encode())
+TOOLS['bytes'] = bytes_of
+";
+    let high: Vec<u8> = (0x80..=0xff).collect();
+    let escaped: String = high.iter().map(|byte| format!("%{byte:02X}")).collect();
+    let path = [b"/bytes/", &high[..]].concat();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    for threads in [1, 3] {
+        let server = serving(lines, threads);
+        let target = format!("/bytes/{escaped}?a={escaped}");
+        let mut http = server.connect();
+        http.send(
+            [
+                b"GET ",
+                target.as_bytes(),
+                b" HTTP/1.1\r\nHost: x\r\nX-In: ",
+                &high,
+                b"\r\n\r\n",
+            ]
+            .concat(),
+        );
+        // The query is the application's to decode, and a target has no bytes that would have to be escaped.
+        let query = format!("a={escaped}");
+        assert_eq!(
+            http.response().text(),
+            [&path, query.as_bytes(), target.as_bytes(), &high, b""]
+                .map(hex)
+                .join(" "),
+            "{}",
+            server.log()
+        );
+
+        let query = [b"a=", &high[..]].concat();
+        let target = [&path[..], b"?", &query].concat();
+        let variables: [(&[u8], &[u8]); 7] = [
+            (b"REQUEST_METHOD", b"GET"),
+            (b"REQUEST_URI", &target),
+            (b"PATH_INFO", &path),
+            (b"QUERY_STRING", &query),
+            (b"SCRIPT_NAME", b"/caf\xe9"),
+            (b"HTTP_HOST", b"x"),
+            (b"HTTP_X_IN", &high),
+        ];
+        let mut uwsgi = server.connect_unix("uwsgi.sock");
+        uwsgi.send(packet::packet(0, &variables));
+        assert_eq!(
+            uwsgi.response().text(),
+            [&path, &query, &target, &high, &b"/caf\xe9"[..]]
+                .map(hex)
+                .join(" "),
+            "{}",
+            server.log()
+        );
+    }
+}
+
+#[test]
 fn statuses_that_are_odd_go_through_and_broken_ones_are_500() {
     everywhere("", |server, protocol| {
         for (line, status) in [

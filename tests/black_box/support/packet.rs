@@ -1,12 +1,12 @@
 //! uwsgi packets, written by hand.
 
 /// A packet: four bytes of head, then variables. The request's body is not part of it.
-pub(crate) fn packet(modifier: u8, variables: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn packet<T: AsRef<[u8]>>(modifier: u8, variables: &[(T, T)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in variables {
-        for text in [name, value] {
-            block.extend_from_slice(&u16::try_from(text.len()).unwrap().to_le_bytes());
-            block.extend_from_slice(text.as_bytes());
+        for bytes in [name.as_ref(), value.as_ref()] {
+            block.extend_from_slice(&u16::try_from(bytes.len()).unwrap().to_le_bytes());
+            block.extend_from_slice(bytes);
         }
     }
     let mut packet = vec![modifier];
