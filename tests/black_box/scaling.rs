@@ -164,3 +164,20 @@ fn beyond_a_limit_of_memory_there_are_no_more_workers_and_then_fewer() {
     ]);
     assert_eq!(server.settle(1).len(), 1);
 }
+
+#[test]
+fn beyond_a_limit_of_memory_it_is_said_that_no_more_workers_come() {
+    for limit in ["cheaper-rss-limit-soft", "cheaper-rss-limit-hard"] {
+        let server = server(&format!("cheaper = 1\ncheaper-overload = 1\n{limit} = 1000000\n"));
+        let before = server.settle(1);
+        let load = Load::start(server.port(), 8, 0);
+        server.wait_for_log(&[
+            "no worker more, though all are busy: all have ",
+            &format!(" MB of memory resident ({limit} = 1000000), 1 worker"),
+        ]);
+        let report = load.finish();
+        assert!(report.lost.is_empty(), "{:#?}", report.lost);
+        assert_eq!(server.settle(1), before);
+        assert_eq!(server.count_log(" more: "), 0, "{}", server.log());
+    }
+}

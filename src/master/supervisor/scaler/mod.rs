@@ -39,6 +39,8 @@ pub(super) struct Scaler {
     /// Seconds in a row in which there were too few workers, and too many.
     short: u32,
     ample: u32,
+    /// It was said that memory is why no worker comes; none has come since.
+    is_held_back: bool,
     busyness: BusynessState,
 }
 
@@ -52,6 +54,7 @@ impl Scaler {
             settings,
             short: 0,
             ample: 0,
+            is_held_back: false,
             busyness: BusynessState::new(multiplier),
         }
     }
@@ -82,39 +85,67 @@ impl Scaler {
         };
         let change = self.limited(wish, workers, most, measured.memory);
         let is_verbose = matches!(self.settings.algorithm, Algorithm::Busyness(settings) if settings.verbose);
+        let wants_more = matches!(wish, Change::More(_)) && workers < most;
         let said = match change {
+            Change::Stay if wants_more && !self.is_held_back => {
+                self.is_held_back = true;
+                Some(self.what_holds_back(workers, measured, remark))
+            }
             Change::Stay => remark.filter(|_| is_verbose),
-            _ => Some(self.reason(change, wish, workers, measured, remark)),
+            _ => Some(self.reason(change, workers, measured, remark)),
         };
+        self.is_held_back &= !matches!(change, Change::More(_));
         (change, said)
     }
 
     /// Why `change` is made, which the algorithm wished for, or the limits. `remark`: what the algorithm says of itself.
-    fn reason(
-        &self,
-        change: Change,
-        wish: Change,
-        workers: usize,
-        measured: Measured,
-        remark: Option<String>,
-    ) -> String {
-        let (least, idle) = (self.settings.least, workers.saturating_sub(measured.busy));
-        let growing = matches!(change, Change::More(_));
-        if growing && workers < least {
+    fn reason(&self, change: Change, workers: usize, measured: Measured, remark: Option<String>) -> String {
+        let least = self.settings.least;
+        let is_growing = matches!(change, Change::More(_));
+        if is_growing && workers < least {
             return format!("cheaper = {least} are the fewest");
         }
-        if let (false, Some(limit)) = (growing, self.settings.hard_memory)
-            && measured.memory >= limit
-        {
-            let has = measured.memory >> 20;
-            return format!("all have {has} MB of memory resident (cheaper-rss-limit-hard = {limit})");
+        if !is_growing && let Some(memory) = self.memory_past_a_limit(measured.memory, false) {
+            return memory;
         }
-        debug_assert!(wish != Change::Stay, "limits alone change nothing else");
+        self.cause(is_growing, workers, measured, remark)
+    }
+
+    /// Why there are not more workers, which the algorithm wished for.
+    fn what_holds_back(&self, workers: usize, measured: Measured, remark: Option<String>) -> String {
+        let cause = self.cause(true, workers, measured, remark);
+        let memory = self.memory_past_a_limit(measured.memory, true);
+        format!("no worker more, though {cause}: {}", memory.unwrap_or_default())
+    }
+
+    /// The limit that this much memory exceeds, in a sentence. `with_soft`: also the one past which none are added.
+    fn memory_past_a_limit(&self, memory: u64, with_soft: bool) -> Option<String> {
+        let Cheaper {
+            soft_memory,
+            hard_memory,
+            ..
+        } = self.settings;
+        let mut limits = [
+            ("cheaper-rss-limit-hard", hard_memory),
+            ("cheaper-rss-limit-soft", soft_memory.filter(|_| with_soft)),
+        ]
+        .into_iter();
+        let (option, limit) =
+            limits.find_map(|(option, limit)| Some((option, limit.filter(|&limit| memory >= limit)?)))?;
+        let has = memory >> 20;
+        Some(format!(
+            "all have {has} MB of memory resident ({option} = {limit})"
+        ))
+    }
+
+    /// Why the algorithm wants more workers, or fewer.
+    fn cause(&self, is_growing: bool, workers: usize, measured: Measured, remark: Option<String>) -> String {
+        let (least, idle) = (self.settings.least, workers.saturating_sub(measured.busy));
         match (self.settings.algorithm, remark) {
             (Algorithm::Busyness(_), Some(remark)) => remark,
-            (Algorithm::Backlog { .. }, _) if growing => connections(measured.waiting),
+            (Algorithm::Backlog { .. }, _) if is_growing => connections(measured.waiting),
             (Algorithm::Spare2 { .. }, _) => format!("{idle} idle, and {least} are to be (cheaper)"),
-            (Algorithm::Spare { .. }, _) if growing => "all are busy".to_owned(),
+            (Algorithm::Spare { .. }, _) if is_growing => "all are busy".to_owned(),
             _ => format!("{idle} idle"),
         }
     }
@@ -391,6 +422,37 @@ mod tests {
         }
         let mut scaler = Scaler::new(cheaper(Algorithm::Spare { overload: 1 }));
         assert_eq!(scaler.decide(4, 8, busy(3)), (Stay, None));
+    }
+
+    #[test]
+    fn what_holds_workers_back_is_said_once_until_there_is_one_more() {
+        let mut scaler = Scaler::new(Cheaper {
+            soft_memory: Some(200 << 20),
+            hard_memory: Some(400 << 20),
+            ..cheaper(Algorithm::Backlog { overload: 0, idle: 9 })
+        });
+        let mut decide = |workers, megabytes: u64| {
+            let measured = Measured {
+                waiting: 1,
+                memory: megabytes << 20,
+                ..busy(workers)
+            };
+            scaler.decide(workers, 3, measured)
+        };
+        let held = |has: u64, option: &str| {
+            let reason = format!("1 connection waits: all have {has} MB of memory resident ({option})");
+            (Stay, Some(format!("no worker more, though {reason}")))
+        };
+        assert_eq!(decide(2, 200), held(200, "cheaper-rss-limit-soft = 209715200"));
+        assert_eq!(decide(2, 199).0, More(1));
+        assert_eq!(decide(2, 300), held(300, "cheaper-rss-limit-soft = 209715200"));
+        assert_eq!(decide(2, 300), (Stay, None));
+        // There are as many as there may be, whatever they have.
+        assert_eq!(decide(3, 300), (Stay, None));
+        assert_eq!(decide(2, 199).0, More(1));
+        assert_eq!(decide(3, 400).0, Fewer);
+        // Fewer would be wished for, were they not the fewest.
+        assert_eq!(decide(2, 400), held(400, "cheaper-rss-limit-hard = 419430400"));
     }
 
     #[test]
