@@ -49,6 +49,7 @@ pub fn start_runtime(config: &Config, master: Option<Pid>) -> Result<Box<dyn Run
         },
         manage_script_name: application.manage_script_name,
         disable_file_wrapper: application.disable_file_wrapper,
+        disable_write_exception: application.disable_write_exception,
         multiprocess: config.processes.workers > 1,
         greenlets: application.greenlets.as_ref().map(|greenlets| Greenlets {
             most: greenlets.most,

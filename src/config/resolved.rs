@@ -141,6 +141,8 @@ pub struct ApplicationConfig {
     pub manage_script_name: bool,
     /// Offer no `wsgi.file_wrapper`.
     pub disable_file_wrapper: bool,
+    /// `write()` raises nothing when the client is gone (`disable-write-exception`).
+    pub disable_write_exception: bool,
     /// `warm-up`, in order.
     pub warm_up: Vec<WarmUp>,
     /// `need-app` (default on): no application, no server.

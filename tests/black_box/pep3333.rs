@@ -1,7 +1,7 @@
 //! PEP 3333 over real connections: both protocols, one thread and several. What a gateway does by itself is tested in
 //! `plugins/python/tests/wsgi`.
 
-use crate::support::{Connection, HTTP, Running, Server, TOOLBOX, packet, soon};
+use crate::support::{Connection, HTTP, Running, Server, TOOLBOX, packet, soon, venv};
 
 /// A server for both protocols with the toolbox, after whose end these lines come.
 fn serving(lines: &str, threads: usize) -> Running {
@@ -355,6 +355,7 @@ def much(environ, start_response, rest):
     except BrokenPipeError as error:
         print('told:', error, flush=True)
         raise
+    print('wrote all', flush=True)
     return []
 
 def hints(environ, start_response, rest):
@@ -446,6 +447,60 @@ fn writing_waits_for_the_client_and_ends_when_it_goes() {
             "hello\n"
         );
     });
+}
+
+/// Asks, and goes when the answer has begun.
+fn go_amidst(server: &Running, protocol: &str, target: &str) {
+    let mut connection = ask(server, protocol, "GET", target, b"");
+    assert_eq!(connection.head().unwrap().status, 200);
+}
+
+#[test]
+fn a_client_that_goes_amidst_an_answer_is_not_told_of_in_the_log() {
+    let ignoring = "ignore-sigpipe = true\nignore-write-errors = true\nwrite-errors-tolerance = 3\n";
+    for lines in ["threads = 1\n", "threads = 3\n", "gevent = 5\n"] {
+        let home = match (lines, venv::with("gevent")) {
+            ("gevent = 5\n", Some(home)) => format!("home = {}\n", home.display()),
+            ("gevent = 5\n", None) => return,
+            _ => String::new(),
+        };
+        let ini = format!("{HTTP}{home}socket = %duwsgi.sock\ndisable-logging = true\n{ignoring}{lines}");
+        let app = format!("{TOOLBOX}\n{WRITER}");
+        let server = Server::new().app(&app).ini(&ini).start();
+        server.wait_for_log(&["ignore-sigpipe, ignore-write-errors are not needed", "not logged"]);
+        let begun = server.log().lines().count();
+        for protocol in ["http", "uwsgi"] {
+            let counts = || ["told: write: ", "stream closed, "].map(|part| server.count_log(part));
+            let [told, closed] = counts();
+            go_amidst(&server, protocol, "/much/100000");
+            go_amidst(&server, protocol, "/stream/1000/100000");
+            go_amidst(&server, protocol, "/zeros/50000000");
+            soon("the application has ended", || counts() == [told + 1, closed + 1]);
+        }
+        assert_eq!(server.get("/").text(), "hello\n");
+        // What the applications have said, and nothing else.
+        let log = server.log();
+        let ours = |line: &&str| !line.contains("told: write: ") && !line.contains("stream closed, ");
+        let told: Vec<&str> = log.lines().skip(begun).filter(ours).collect();
+        assert_eq!(told, [""; 0], "{lines}{log}");
+    }
+}
+
+#[test]
+fn with_disable_write_exception_an_application_hears_nothing_of_a_client_that_goes() {
+    for lines in ["threads = 1\n", "threads = 3\n"] {
+        let ini = format!("{HTTP}socket = %duwsgi.sock\ndisable-write-exception = true\n{lines}");
+        let app = format!("{TOOLBOX}\n{WRITER}");
+        let server = Server::new().app(&app).ini(&ini).start();
+        for (times, protocol) in [(1, "http"), (2, "uwsgi")] {
+            go_amidst(&server, protocol, "/much/3000");
+            soon("it has gone on to its end", || {
+                server.count_log("wrote all") == times
+            });
+        }
+        assert_eq!(server.count_log("told: "), 0, "{}", server.log());
+        assert_eq!(server.get("/").text(), "hello\n");
+    }
 }
 
 #[test]

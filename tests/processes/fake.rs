@@ -191,6 +191,7 @@ fn defaults() -> Config {
             mounts: Vec::new(),
             manage_script_name: false,
             disable_file_wrapper: false,
+            disable_write_exception: false,
             warm_up: Vec::new(),
             need_app: true,
             lazy: false,

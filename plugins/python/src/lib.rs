@@ -70,6 +70,8 @@ pub struct Settings {
     pub manage_script_name: bool,
     /// Offer no `wsgi.file_wrapper` (`wsgi-disable-file-wrapper`).
     pub disable_file_wrapper: bool,
+    /// `write` raises nothing when the client is gone (`disable-write-exception`).
+    pub disable_write_exception: bool,
     /// `wsgi.multiprocess`: more than one worker.
     pub multiprocess: bool,
     /// `wsgi.multithread`: more than one thread a worker.

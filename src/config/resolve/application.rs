@@ -70,6 +70,7 @@ impl<'a> Resolver<'a> {
             websockets: self.websockets()?,
             manage_script_name: self.flag("manage-script-name"),
             disable_file_wrapper: self.flag("wsgi-disable-file-wrapper"),
+            disable_write_exception: self.flag("disable-write-exception"),
             lazy: self.flag("lazy-apps"),
             environment: self.environment(),
             autoreload: autoreload.filter(|seconds| *seconds > 0).map(Duration::from_secs),

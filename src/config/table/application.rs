@@ -112,6 +112,12 @@ pub(super) const OPTIONS: &[Definition] = &[
     )
     .default("false"),
     option(
+        "disable-write-exception",
+        Kind::Flag,
+        "write() of a WSGI application raises nothing when the client is gone",
+    )
+    .default("false"),
+    option(
         "pythonpath",
         Kind::Directory,
         "a directory to put in front of sys.path; may hold * and ?",

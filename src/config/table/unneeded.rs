@@ -11,7 +11,8 @@ const fn text(name: &'static str, theme: Theme, reason: &'static str) -> Definit
 }
 
 const FORK: &str = "Python is always told about forks";
-const LEAVING_CLIENT: &str = "a client that goes away raises nothing in the application";
+const LEAVING_CLIENT: &str = "that a client has gone is not logged anyway";
+const WRITE_ERRORS: &str = "only write() raises when a client is gone, and not with disable-write-exception";
 const COMPLETE_BODY: &str = "the application is called when the body is complete";
 const NO_ROUTER: &str = "the workers speak HTTP themselves, there is no router process";
 
@@ -66,9 +67,8 @@ pub(super) const OPTIONS: &[Definition] = &[
     text("post-buffering-bufsize", Theme::Limits, COMPLETE_BODY),
     flag("ignore-sigpipe", Theme::Logging, LEAVING_CLIENT),
     flag("ignore-write-errors", Theme::Logging, LEAVING_CLIENT),
-    flag("disable-write-exception", Theme::Logging, LEAVING_CLIENT),
-    flag("write-errors-exception-only", Theme::Logging, LEAVING_CLIENT),
-    text("write-errors-tolerance", Theme::Logging, LEAVING_CLIENT),
+    flag("write-errors-exception-only", Theme::Logging, WRITE_ERRORS),
+    text("write-errors-tolerance", Theme::Logging, WRITE_ERRORS),
     flag("log-master", Theme::Logging, "all processes write to one log"),
     flag(
         "no-orphans",

@@ -536,9 +536,9 @@ fn what_is_not_needed_is_noted_once_for_each_reason() {
             "uwsgi.ini:2: hook-master-start is not needed and ignored: TERM stops gracefully anyway",
         ),
         (
-            "ignore-sigpipe = true\nignore-write-errors = true\ndisable-write-exception = true",
-            "uwsgi.ini:2: ignore-sigpipe, ignore-write-errors, disable-write-exception are not needed and ignored: a \
-             client that goes away raises nothing in the application",
+            "ignore-sigpipe = true\nignore-write-errors = true",
+            "uwsgi.ini:2: ignore-sigpipe, ignore-write-errors are not needed and ignored: that a client has gone is not \
+             logged anyway",
         ),
         ("print = hello", "uwsgi.ini:2: hello"),
         ("for-times = 3\nprint = again\nendfor =", "uwsgi.ini:3: again"),

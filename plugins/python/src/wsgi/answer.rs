@@ -19,6 +19,8 @@ pub(super) struct Written {
     content_length: Option<u64>,
     /// Bytes of the body.
     bytes: u64,
+    /// The client was gone when the last of it was written.
+    is_lost: bool,
 }
 
 /// An answer when its application has returned.
@@ -115,10 +117,23 @@ impl Answer {
                 *stage = Stage::Written(Written {
                     content_length,
                     bytes,
+                    is_lost: false,
                 });
                 Ok(Some(Some(head)))
             }
         }
+    }
+
+    /// What was written last has not reached the client, which is gone.
+    pub(super) fn lose(&self) {
+        if let Stage::Written(written) = &mut *self.stage() {
+            written.is_lost = true;
+        }
+    }
+
+    /// Was something written that has not reached the client?
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(&*self.stage(), Stage::Written(written) if written.is_lost)
     }
 
     /// The application has returned: gives the head away to be sent, or tells what has gone; `None` when

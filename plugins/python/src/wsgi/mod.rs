@@ -53,7 +53,7 @@ impl WsgiGateway {
     /// A gateway to these applications.
     pub(crate) fn new(py: Python<'_>, mounts: Mounts<Py<PyAny>>, settings: &Settings) -> PyResult<Self> {
         let current = CurrentExchange::default();
-        let mut starters = Starters::new(&current);
+        let mut starters = Starters::new(&current, settings.disable_write_exception);
         let starter = starters.take(py)?;
         starters.put_back(py, starter);
         let environ = EnvironBuilder::new(py, settings)?;
@@ -84,7 +84,7 @@ impl WsgiGateway {
         Ok(Self {
             mounts: Arc::clone(&self.mounts),
             environ: RefCell::new(environ),
-            starters: RefCell::new(Starters::new(&current)),
+            starters: RefCell::new(self.starters.borrow().others(&current)),
             contexts: Contexts::default(),
             current,
         })

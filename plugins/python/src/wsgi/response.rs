@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pyo3::exceptions::{PyAssertionError, PyTypeError};
+use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString, PyTuple};
 use uwrs_api::{BodySource, FilePart, Pull, Reply, ReplyBody, Request, Responder, ResponseHead};
@@ -45,10 +45,10 @@ impl Delivery<'_> {
 
     /// Says why in the log, and answers with 500, or breaks off where something was written.
     pub(super) fn fail(self, py: Python<'_>, what: &str, error: &PyErr) {
-        let is_begun = self.answer.is_head_gone();
+        let (is_begun, is_lost) = (self.answer.is_head_gone(), self.answer.is_lost());
         self.answer.end();
         if is_begun {
-            log_failure(py, self.request, what, error);
+            log_failed(py, self.request, what, error, is_lost);
             return self.responder.respond(Reply::Break);
         }
         broken(py, self.responder, self.request, what, error);
@@ -267,6 +267,15 @@ fn respond_text(responder: Responder, status: u16, text: &'static str) {
     head.push(b"Content-Type", b"text/plain; charset=utf-8");
     let body = ReplyBody::Full(Bytes::from_static(text.as_bytes()));
     responder.respond(Reply::Response { head, body });
+}
+
+/// As [`log_failure`], of an answer a part of which has gone. That the client was gone for another part (`is_lost`), and the
+/// application ended by what `write` said of it, is no failure of anyone here.
+pub(super) fn log_failed(py: Python<'_>, request: &Request, what: &str, error: &PyErr, is_lost: bool) {
+    if is_lost && error.is_instance_of::<PyBrokenPipeError>(py) {
+        return log::debug!("{}: the client is gone: {error}", request.line());
+    }
+    log_failure(py, request, what, error);
 }
 
 /// Tells in the log what went wrong, with the traceback.

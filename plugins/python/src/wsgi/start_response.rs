@@ -25,11 +25,12 @@ pub(super) struct Starter {
 }
 
 impl Starter {
-    fn new(py: Python<'_>, current: &CurrentExchange) -> PyResult<Self> {
+    fn new(py: Python<'_>, current: &CurrentExchange, is_write_quiet: bool) -> PyResult<Self> {
         let answer = Arc::new(Answer::default());
         let write = Write {
             answer: Arc::clone(&answer),
             current: current.clone(),
+            is_quiet: is_write_quiet,
         };
         let write = Py::new(py, write)?;
         let object = StartResponse {
@@ -69,22 +70,30 @@ impl Starter {
 pub(super) struct Starters {
     kept: Option<Starter>,
     current: CurrentExchange,
+    is_write_quiet: bool,
 }
 
 impl Starters {
-    /// Those of a gateway, whose exchange in hand is `current`.
-    pub(super) fn new(current: &CurrentExchange) -> Self {
+    /// Those of a gateway, whose exchange in hand is `current`. `is_write_quiet`: their `write` raises nothing when the
+    /// client is gone.
+    pub(super) fn new(current: &CurrentExchange, is_write_quiet: bool) -> Self {
         Self {
             kept: None,
             current: current.clone(),
+            is_write_quiet,
         }
+    }
+
+    /// The like, for another exchange in hand.
+    pub(super) fn others(&self, current: &CurrentExchange) -> Self {
+        Self::new(current, self.is_write_quiet)
     }
 
     /// One that is ready.
     pub(super) fn take(&mut self, py: Python<'_>) -> PyResult<Starter> {
         match self.kept.take() {
             Some(starter) => Ok(starter),
-            None => Starter::new(py, &self.current),
+            None => Starter::new(py, &self.current, self.is_write_quiet),
         }
     }
 
@@ -135,6 +144,8 @@ impl StartResponse {
 struct Write {
     answer: Arc<Answer>,
     current: CurrentExchange,
+    /// Raises nothing when the client is gone.
+    is_quiet: bool,
 }
 
 #[pymethods]
@@ -149,7 +160,11 @@ impl Write {
             return Ok(());
         };
         let bytes = body::chunk(data)?;
-        match self.current.write(py, head, bytes)? {
+        if self.current.write(py, head, bytes)? {
+            return Ok(());
+        }
+        self.answer.lose();
+        match self.is_quiet {
             true => Ok(()),
             false => Err(PyBrokenPipeError::new_err("write: the client is gone")),
         }

@@ -197,7 +197,7 @@ impl Crew {
 
     /// What a greenlet does from beginning to end.
     fn serve(&self, py: Python<'_>, member: &Arc<Member>) -> PyResult<()> {
-        let mut desk = Desk::new(py)?;
+        let mut desk = Desk::new(py, &self.settings)?;
         loop {
             while let Some(exchange) = self.next() {
                 let _done = Done;
@@ -354,10 +354,10 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(py: Python<'_>) -> PyResult<Self> {
+    fn new(py: Python<'_>, settings: &Settings) -> PyResult<Self> {
         let current = CurrentExchange::default();
         Ok(Self {
-            starters: Starters::new(&current),
+            starters: Starters::new(&current, settings.disable_write_exception),
             early_hints: Py::new(py, EarlyHints(current.clone()))?,
             current,
         })

@@ -10,7 +10,7 @@ use super::outlet::Outlet;
 use crate::wsgi::answer::{Answer, Begun, StartedHead};
 use crate::wsgi::body::{self, Whole};
 use crate::wsgi::file_wrapper::FileWrapper;
-use crate::wsgi::response::{HEADLESS, UNSENDABLE, is_single, log_failure, open, unstarted, with_length};
+use crate::wsgi::response::{HEADLESS, UNSENDABLE, is_single, log_failed, open, unstarted, with_length};
 use crate::wsgi::stream::Stream;
 
 /// An answer to be sent. The errors of its functions are what an application raised, when its client has been told.
@@ -32,10 +32,11 @@ impl Delivery<'_> {
 
     /// Says why in the log, and answers with 500, or breaks off where something was sent. Gives the error back.
     pub(super) fn fail(&self, py: Python<'_>, what: &str, error: PyErr) -> PyErr {
+        let is_lost = self.answer.is_lost();
         self.answer.end();
         // Before the client is told: who has seen the answer finds the reason.
         if !self.outlet.is_expected(py, &error) {
-            log_failure(py, self.request, what, &error);
+            log_failed(py, self.request, what, &error, is_lost);
         }
         self.outlet.break_off();
         error
