@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use uwrs_api::{Gateway, Runtime, WorkerFacts};
 
-use crate::config::Config;
+use crate::config::{Config, PidfileMoment};
 use crate::launch::{
-    HANDOVER_VARIABLE, Invocation, Notifier, Prepared, Record, Waiting, remove_pidfile, write_pidfile,
+    HANDOVER_VARIABLE, Invocation, Notifier, Prepared, Record, Waiting, remove_pidfile, write_pidfiles,
 };
 use crate::master::{self, Handover, STATUS_NO_APPLICATION, seconds};
 use crate::mold::{self, Failure};
@@ -134,11 +134,8 @@ impl<'a> Single<'a> {
 
     /// The server is up.
     fn announce(&mut self) {
-        if let Some(path) = &self.prepared.config.processes.safe_pidfile
-            && let Err(error) = write_pidfile("safe-pidfile", path)
-        {
-            log::error!("{error}");
-        }
+        let errors = write_pidfiles(&self.prepared.config.processes.pidfiles, PidfileMoment::Up);
+        errors.iter().for_each(|error| log::error!("{error}"));
         log::info!(
             "ready, {} after the start",
             seconds(self.prepared.started.elapsed())
@@ -164,12 +161,8 @@ impl<'a> Single<'a> {
         let vacuum = self.prepared.config.sockets.vacuum;
         self.prepared.sockets.release_unused(std::iter::empty(), vacuum);
         if vacuum {
-            let processes = &self.prepared.config.processes;
-            processes
-                .pidfile
-                .iter()
-                .chain(&processes.safe_pidfile)
-                .for_each(|path| remove_pidfile(path));
+            let pidfiles = &self.prepared.config.processes.pidfiles;
+            pidfiles.iter().for_each(|file| remove_pidfile(&file.path));
         }
     }
 

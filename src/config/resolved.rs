@@ -270,6 +270,28 @@ pub enum EnvironmentChange {
     Unset(String),
 }
 
+/// A file for the pid of the master, or of a single process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pidfile {
+    /// The option that asks for it.
+    pub option: &'static str,
+    /// Where it is.
+    pub path: PathBuf,
+    /// When it is written.
+    pub moment: PidfileMoment,
+}
+
+/// When a pidfile is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PidfileMoment {
+    /// With the rights of who starts the server (`pidfile`).
+    Start,
+    /// With those of who it becomes (`pidfile2`).
+    Assumed,
+    /// Once everything is up (`safe-pidfile`, `safe-pidfile2`).
+    Up,
+}
+
 /// Processes and who watches them.
 #[derive(Clone, Debug)]
 pub struct ProcessConfig {
@@ -285,10 +307,8 @@ pub struct ProcessConfig {
     pub gid: Option<Principal>,
     /// `umask`
     pub umask: Option<u32>,
-    /// `pidfile`: written before privileges are dropped.
-    pub pidfile: Option<PathBuf>,
-    /// `safe-pidfile`: written once everything is up.
-    pub safe_pidfile: Option<PathBuf>,
+    /// `pidfile` and its like, in the order in which they are written.
+    pub pidfiles: Vec<Pidfile>,
     /// `daemonize`: the log file, absolute, unless `logto` names another.
     pub daemonize: Option<PathBuf>,
     /// `die-on-term` (default on): TERM stops; off: TERM reloads at once, as uWSGI does.
@@ -320,8 +340,7 @@ impl Default for ProcessConfig {
             uid: None,
             gid: None,
             umask: None,
-            pidfile: None,
-            safe_pidfile: None,
+            pidfiles: Vec::new(),
             daemonize: None,
             die_on_term: true,
             worker_reload_mercy: Duration::from_secs(60),

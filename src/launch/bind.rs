@@ -30,7 +30,7 @@ pub(super) fn bind(asked: &ListenerConfig, options: &SocketOptions) -> Result<Ow
     let socket = socket.map_err(at)?;
     socket
         .listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))
-        .map_err(|error| at(format!("cannot listen: {}", reason_of(&error))))?;
+        .map_err(|error| at(format!("cannot listen: {}", sys::reason_of(&error))))?;
     Ok(socket.into())
 }
 
@@ -141,23 +141,15 @@ fn why_not_inet(error: &io::Error, address: SocketAddr) -> String {
         ErrorKind::AddrNotAvailable => {
             format!("no interface of this machine has the address {}", address.ip())
         }
-        _ => reason_of(error),
+        _ => sys::reason_of(error),
     }
 }
-
-/// What is wrong with a path of which this is so.
-pub(super) const NO_DIRECTORY: &str =
-    "the directory does not exist: make it, or have systemd do it (RuntimeDirectory=)";
 
 fn bind_unix(path: &Path, options: &SocketOptions) -> Result<Socket, String> {
     remove_stale(path)?;
     let address = SockAddr::unix(path).map_err(|error| format!("not a path for a socket: {error}"))?;
-    let socket = new_socket(Domain::UNIX).map_err(|error| reason_of(&error))?;
-    socket.bind(&address).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => NO_DIRECTORY.to_owned(),
-        ErrorKind::PermissionDenied => "permission denied: the directory must be writable".to_owned(),
-        _ => reason_of(&error),
-    })?;
+    let socket = new_socket(Domain::UNIX).map_err(|error| sys::reason_of(&error))?;
+    socket.bind(&address).map_err(|error| sys::why_not_made(&error))?;
     let dressed = dress(path, options);
     if dressed.is_err() {
         // It is seconds old and nobody knows it.
@@ -170,7 +162,7 @@ fn bind_unix(path: &Path, options: &SocketOptions) -> Result<Socket, String> {
 fn dress(path: &Path, options: &SocketOptions) -> Result<(), String> {
     if let Some(mode) = options.mode {
         fs::set_permissions(path, fs::Permissions::from_mode(mode))
-            .map_err(|error| format!("chmod-socket = {mode:o}: {}", reason_of(&error)))?;
+            .map_err(|error| format!("chmod-socket = {mode:o}: {}", sys::reason_of(&error)))?;
     }
     let Some(owner) = &options.owner else {
         return Ok(());
@@ -179,7 +171,7 @@ fn dress(path: &Path, options: &SocketOptions) -> Result<(), String> {
     sys::change_owner(path, Some(user), group).map_err(|error| {
         format!(
             "chown-socket: {}: only root may give files away",
-            reason_of(&error)
+            sys::reason_of(&error)
         )
     })
 }
@@ -202,12 +194,18 @@ fn remove_stale(path: &Path) -> Result<(), String> {
     }
     match UnixStream::connect(path) {
         Ok(_) => Err("another process listens there: stop it or choose another name".to_owned()),
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path)
-            .map_err(|error| format!("a stale socket that cannot be removed: {}", reason_of(&error))),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(|error| {
+                format!(
+                    "a stale socket that cannot be removed: {}",
+                    sys::reason_of(&error)
+                )
+            })
+        }
         // A full backlog, a datagram socket, one that we may not use: someone has it.
         Err(error) => Err(format!(
             "another process seems to listen there: {}",
-            reason_of(&error)
+            sys::reason_of(&error)
         )),
     }
 }
@@ -218,13 +216,13 @@ fn bind_abstract(name: &[u8]) -> Result<Socket, String> {
     path.extend_from_slice(name);
     let address = SockAddr::unix(std::ffi::OsStr::from_bytes(&path));
     let address = address.map_err(|error| format!("not a name for a socket: {error}"))?;
-    let socket = new_socket(Domain::UNIX).map_err(|error| reason_of(&error))?;
+    let socket = new_socket(Domain::UNIX).map_err(|error| sys::reason_of(&error))?;
     match socket.bind(&address) {
         Ok(()) => Ok(socket),
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
             Err("another process listens there: stop it or choose another name".to_owned())
         }
-        Err(error) => Err(reason_of(&error)),
+        Err(error) => Err(sys::reason_of(&error)),
     }
 }
 
@@ -240,16 +238,6 @@ fn shown(address: &ListenAddress) -> String {
         ListenAddress::Abstract(name) => format!("@{}", name.escape_ascii()),
         ListenAddress::Inherited(number) => format!("fd://{number}"),
     }
-}
-
-/// The kernel's words, in lower case and without their number.
-fn reason_of(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut characters = text.chars();
-    characters.next().map_or_else(String::new, |first| {
-        first.to_lowercase().chain(characters).collect()
-    })
 }
 
 #[cfg(test)]

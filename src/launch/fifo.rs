@@ -137,14 +137,17 @@ impl Pipe {
     fn open(path: &Path, heir: Option<u32>) -> Result<Self, String> {
         match nix::unistd::mkfifo(path, Mode::from_bits_truncate(0o600)) {
             Ok(()) | Err(Errno::EEXIST) => {}
-            Err(error) => return Err(failed(path, "cannot be made", std::io::Error::from(error))),
+            Err(error) => {
+                let reason = sys::why_not_made(&std::io::Error::from(error));
+                return Err(failed(path, "cannot be made", reason));
+            }
         }
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
             .open(path)
-            .map_err(|error| failed(path, "cannot be opened", error))?;
+            .map_err(|error| failed(path, "cannot be opened", sys::why_not_made(&error)))?;
         let metadata = file
             .metadata()
             .map_err(|error| failed(path, "cannot be looked at", error))?;

@@ -30,10 +30,10 @@ pub(crate) use daemon::Waiting;
 pub(crate) use fifo::Fifo;
 pub(crate) use handover::{Handed, Record, VARIABLE as HANDOVER_VARIABLE};
 pub(crate) use notify::Notifier;
-pub(crate) use pidfile::{remove as remove_pidfile, write as write_pidfile};
+pub(crate) use pidfile::{remove as remove_pidfile, write as write_pidfile, write_all as write_pidfiles};
 pub(crate) use sockets::Sockets;
 
-use crate::config::{Config, ListenAddress, ProtocolKind};
+use crate::config::{Config, ListenAddress, Pidfile, PidfileMoment, ProtocolKind};
 use crate::master::plural;
 use crate::program::Program;
 use crate::sys::Identity;
@@ -122,12 +122,30 @@ pub fn check(config: &Config) -> Vec<String> {
         let ListenAddress::Unix(path) = &listener.address else {
             return None;
         };
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty())?;
-        let error = directory.metadata().err()?;
-        let is_missing = error.kind() == std::io::ErrorKind::NotFound;
-        is_missing.then(|| format!("{}: {}: {}", listener.origin, path.display(), bind::NO_DIRECTORY))
+        is_homeless(path).then(|| format!("{}: {}: {}", listener.origin, path.display(), sys::NO_DIRECTORY))
     });
-    identity.into_iter().chain(owner).chain(homeless).collect()
+    let processes = &config.processes;
+    let pidfiles = processes.pidfiles.iter().map(|file| (file.option, &file.path));
+    let logs = config.logging.file.iter().map(|path| ("logto", path));
+    let files = pidfiles
+        .chain(logs)
+        .chain(processes.daemonize.iter().map(|path| ("daemonize", path)))
+        .chain(processes.fifos.iter().map(|path| ("master-fifo", path)))
+        .filter(|(_, path)| is_homeless(path))
+        .map(|(option, path)| format!("{option} = {}: {}", path.display(), sys::NO_DIRECTORY));
+    identity
+        .into_iter()
+        .chain(owner)
+        .chain(homeless)
+        .chain(files)
+        .collect()
+}
+
+/// Is the directory missing that this is to be in?
+fn is_homeless(path: &Path) -> bool {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let missing = directory.and_then(|directory| directory.metadata().err());
+    missing.is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 fn go_to_background(
@@ -171,7 +189,7 @@ fn prepare<'a>(
     }
     // A single process changes its directory before it comes to remove them.
     let processes = &mut config.processes;
-    for path in processes.pidfile.iter_mut().chain(&mut processes.safe_pidfile) {
+    for Pidfile { path, .. } in &mut processes.pidfiles {
         *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
     }
     let identity = privileges::find_identity(&config.processes).map_err(|error| vec![error])?;
@@ -189,14 +207,7 @@ fn prepare<'a>(
     for line in sockets.close_unused() {
         log::warn!("{line}");
     }
-    if let Some(path) = &config.processes.pidfile {
-        match write_pidfile("pidfile", path) {
-            Err(error) if adopted.is_none() => return Err(vec![error]),
-            // It serves already, perhaps by rights that it has no more.
-            Err(error) => log::warn!("{error}"),
-            Ok(()) => {}
-        }
-    }
+    write_pidfiles_at(PidfileMoment::Start, &config, adopted.is_some())?;
     let pipe = adopted.as_mut().and_then(|(handed, _)| handed.fifo.take());
     let fifo = fifo(&config, pipe, identity.as_ref()).map_err(|error| vec![error])?;
     if let Some(identity) = identity.as_ref().filter(|_| sys::effective_user() == 0) {
@@ -215,6 +226,7 @@ fn prepare<'a>(
     }
     let warnings = privileges::assume(identity.as_ref()).map_err(|error| vec![error])?;
     warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    write_pidfiles_at(PidfileMoment::Assumed, &config, adopted.is_some())?;
     let titles = Titles::take(&config.processes.procname);
     titles.show(role);
     show_banner(&config, listeners.as_deref().unwrap_or_default());
@@ -231,6 +243,16 @@ fn prepare<'a>(
         waiting: None,
         started,
     })
+}
+
+/// Writes the pidfiles whose moment it is. `is_serving`: it does already, perhaps by rights that it has no more.
+fn write_pidfiles_at(moment: PidfileMoment, config: &Config, is_serving: bool) -> Result<(), Vec<String>> {
+    let errors = pidfile::write_all(&config.processes.pidfiles, moment);
+    if !is_serving && !errors.is_empty() {
+        return Err(errors);
+    }
+    errors.iter().for_each(|error| log::warn!("{error}"));
+    Ok(())
 }
 
 /// `max-fd`, while there may be the right to raise what whoever started the server allows.

@@ -5,14 +5,21 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::control;
+use crate::config::{Pidfile, PidfileMoment};
 use crate::sys::{self, Pid, Signal};
 
 /// The short name of every process of ours.
 pub const PROCESS_NAME: &str = "uwrs";
 
-/// Writes this process's id, over the one of a server that is gone or, with a warning, is there. `option`: who asks, for
-/// the error.
-pub(crate) fn write(option: &str, path: &Path) -> Result<(), String> {
+/// Writes those of the files whose moment it is. Gives what went wrong.
+pub(crate) fn write_all(files: &[Pidfile], moment: PidfileMoment) -> Vec<String> {
+    let due = files.iter().filter(|file| file.moment == moment);
+    due.filter_map(|file| write(file).err()).collect()
+}
+
+/// Writes this process's id, over the one of a server that is gone or, with a warning, is there.
+pub(crate) fn write(file: &Pidfile) -> Result<(), String> {
+    let Pidfile { option, path, .. } = file;
     let there = read(path);
     // A program that the server has become keeps its pid, but may not be root any more.
     if there == Ok(std::process::id() as Pid) {
@@ -29,7 +36,7 @@ pub(crate) fn write(option: &str, path: &Path) -> Result<(), String> {
         );
     }
     fs::write(path, format!("{}\n", std::process::id()))
-        .map_err(|error| format!("{option} = {}: {error}", path.display()))
+        .map_err(|error| format!("{option} = {}: {}", path.display(), sys::why_not_made(&error)))
 }
 
 /// Removes a pidfile, if it is still this process's.
@@ -137,7 +144,12 @@ mod tests {
         remove(&other);
         assert!(other.exists());
         let own = file("own", "");
-        write("pidfile", &own).unwrap();
+        write(&Pidfile {
+            option: "pidfile",
+            path: own.clone(),
+            moment: PidfileMoment::Start,
+        })
+        .unwrap();
         remove(&own);
         assert!(!own.exists());
         fs::remove_file(other).unwrap();

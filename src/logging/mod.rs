@@ -140,12 +140,11 @@ fn open_named(path: &Path) -> Result<File, String> {
     };
     file.map_err(|error| {
         let way_out = match error.kind() {
-            io::ErrorKind::PermissionDenied => {
-                ": it must be this user's to write, or the directory be (logrotate: create 640 USER GROUP)"
-            }
+            io::ErrorKind::PermissionDenied => " (logrotate: create 640 USER GROUP)",
             _ => "",
         };
-        format!("{}: cannot open the log: {error}{way_out}", path.display())
+        let reason = sys::why_not_made(&error);
+        format!("{}: cannot open the log: {reason}{way_out}", path.display())
     })
 }
 

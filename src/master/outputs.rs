@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::report;
 use super::supervisor::{Input, MoldId, Notice, Output, Settings, Urge, plural, seconds};
 use super::{GenerationFiles, Link, Master, send, settings_of};
-use crate::config::Config;
-use crate::launch::{Control, Fifo, Waiting, beyond, remove_pidfile, write_pidfile};
+use crate::config::{Config, PidfileMoment};
+use crate::launch::{Control, Fifo, Waiting, beyond, remove_pidfile, write_pidfile, write_pidfiles};
 use crate::logging;
 use crate::mold::{Channel, Mold, Request};
 use crate::server::Ferry;
@@ -253,11 +253,8 @@ impl Master<'_> {
     }
 
     fn write_pidfiles(&self) {
-        let processes = &self.config.processes;
-        let pidfile = processes.pidfile.iter().map(|path| ("pidfile", path));
-        let safe_pidfile = processes.safe_pidfile.iter().map(|path| ("safe-pidfile", path));
-        for (option, path) in pidfile.chain(safe_pidfile) {
-            if let Err(error) = write_pidfile(option, path) {
+        for file in &self.config.processes.pidfiles {
+            if let Err(error) = write_pidfile(file) {
                 log::error!("{error}");
             }
         }
@@ -336,11 +333,8 @@ impl Master<'_> {
             return;
         }
         self.is_up = true;
-        if let Some(path) = &self.config.processes.safe_pidfile
-            && let Err(error) = write_pidfile("safe-pidfile", path)
-        {
-            log::error!("{error}");
-        }
+        let errors = write_pidfiles(&self.config.processes.pidfiles, PidfileMoment::Up);
+        errors.iter().for_each(|error| log::error!("{error}"));
         log::info!(
             "ready: {workers}, {} after the start",
             seconds(self.started.elapsed())
@@ -377,12 +371,8 @@ impl Master<'_> {
         self.sockets
             .release_unused(std::iter::empty(), self.config.sockets.vacuum);
         if self.config.sockets.vacuum {
-            let processes = &self.config.processes;
-            processes
-                .pidfile
-                .iter()
-                .chain(&processes.safe_pidfile)
-                .for_each(|path| remove_pidfile(path));
+            let pidfiles = &self.config.processes.pidfiles;
+            pidfiles.iter().for_each(|file| remove_pidfile(&file.path));
             self.fifo.iter().for_each(Fifo::remove);
         }
         if let Some(waiting) = self.waiting.take() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::supervisor::{Supervisor, WorkerView, seconds};
-use crate::config::{Config, Principal};
+use crate::config::{Config, Principal, ProcessConfig};
 use crate::scoreboard::{Scoreboard, SlotSnapshot, WorkerState};
 use crate::sys::{self, Pid, ThreadState};
 use crate::worker::BoundListener;
@@ -131,13 +131,25 @@ pub(super) fn unchangeable(old: &Config, new: &Config) -> Vec<String> {
     let (was, is) = (&old.processes, &new.processes);
     // Not where it is said: that may move.
     let name = |principal: &Option<Principal>| principal.as_ref().map(|principal| principal.name.clone());
+    let pidfile = |option: &str| {
+        let of = |processes: &ProcessConfig| {
+            processes
+                .pidfiles
+                .iter()
+                .find(|file| file.option == option)
+                .cloned()
+        };
+        of(was) != of(is)
+    };
     let changes = [
         ("master", was.master != is.master),
         ("uid", name(&was.uid) != name(&is.uid)),
         ("gid", name(&was.gid) != name(&is.gid)),
         ("umask", was.umask != is.umask),
-        ("pidfile", was.pidfile != is.pidfile),
-        ("safe-pidfile", was.safe_pidfile != is.safe_pidfile),
+        ("pidfile", pidfile("pidfile")),
+        ("pidfile2", pidfile("pidfile2")),
+        ("safe-pidfile", pidfile("safe-pidfile")),
+        ("safe-pidfile2", pidfile("safe-pidfile2")),
         ("master-fifo", was.fifos != is.fifos),
         ("daemonize", was.daemonize != is.daemonize),
         ("logto", old.logging.file != new.logging.file),

@@ -22,7 +22,7 @@ pub use descriptors::{
     is_regular_file, mend_standard, pipe, redirect_input, redirect_output, set_descriptor_limit,
     set_inheritable, write_once,
 };
-pub use files::set_umask;
+pub use files::{NO_DIRECTORY, reason_of, set_umask, why_not_made};
 pub use identity::{Account, Identity, change_owner, change_owner_of, effective_user, find_group, find_user};
 pub use loan::{Handed, Handover, call_lent, lend};
 pub use memory::{Pages, SharedMemory, settle_heap};

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Group, User, geteuid};
 
 use crate::support::server::assert_line;
-use crate::support::{HTTP, Server, skip};
+use crate::support::{HTTP, Server, TOOLBOX, skip};
 
 /// The user `nobody`, and its group.
 fn nobody() -> Option<(User, Group)> {
@@ -74,6 +74,37 @@ fn the_application_runs_as_the_group_that_was_asked_for() {
     );
     // Written while it was root's.
     assert_eq!(fs::metadata(server.file("pid")).unwrap().gid(), 0);
+}
+
+#[test]
+fn each_pidfile_is_written_at_its_moment() {
+    let Some((user, _)) = nobody() else { return };
+    let Some(home) = python_for_everyone() else { return };
+    let files =
+        "pidfile = %dpid\npidfile2 = %drun/pid2\nsafe-pidfile = %drun/safe\nsafe-pidfile2 = %drun/safe2\n";
+    let app = format!("import os\nSEEN = os.listdir('run')\n{TOOLBOX}");
+    for single in ["", "master = false\n"] {
+        let ini = format!("{HTTP}{home}{single}uid = nobody\nvacuum = true\n{files}");
+        let server = Server::new().app(&app).file("run/log", "").ini(&ini);
+        let run = server.path().join("run");
+        fs::remove_file(run.join("log")).unwrap();
+        std::os::unix::fs::chown(&run, Some(user.uid.as_raw()), None).unwrap();
+        let mut server = server.start();
+        let pid = format!("{}\n", server.pid());
+        for (name, owner) in [
+            ("pid", 0),
+            ("run/pid2", user.uid.as_raw()),
+            ("run/safe", user.uid.as_raw()),
+            ("run/safe2", user.uid.as_raw()),
+        ] {
+            assert_eq!(fs::read_to_string(server.file(name)).unwrap(), pid, "{name}");
+            assert_eq!(fs::metadata(server.file(name)).unwrap().uid(), owner, "{name}");
+        }
+        assert_eq!(server.get("/eval?SEEN").text(), "['pid2']");
+        server.signal(Signal::SIGTERM);
+        server.wait_for_end();
+        assert_eq!(fs::read_dir(&run).unwrap().count(), 0, "{}", server.log());
+    }
 }
 
 #[test]

@@ -64,6 +64,9 @@ fn what_stands_in_the_way_of_a_start_is_found_by_check() {
         ("uid = no-such-user\n", "no such user"),
         ("gid = no-such-group\n", "no such group"),
         ("socket = %dmissing/app.sock\n", "directory does not exist"),
+        ("safe-pidfile = %dmissing/pid\n", "directory does not exist"),
+        ("master-fifo = %dmissing/fifo\n", "directory does not exist"),
+        ("logto = %dmissing/log\n", "directory does not exist"),
         (
             "socket = %dapp.sock\nchown-socket = no-such-user\n",
             "chown-socket",
@@ -264,6 +267,36 @@ fn a_log_in_a_directory_that_is_missing() {
     let finished = Server::new().ini(&format!("{HTTP}logto = %dnowhere/log\n")).run();
     finished.assert_refused(1, &["nowhere/log"]);
     assert_eq!(finished.log.lines().count(), 1, "{}", finished.log);
+}
+
+#[test]
+fn a_file_to_write_in_a_directory_that_is_missing() {
+    for option in [
+        "pidfile",
+        "pidfile2",
+        "logto",
+        "daemonize",
+        "master-fifo",
+        "socket",
+    ] {
+        let ini = format!("{HTTP}{option} = %dnowhere/file\n");
+        let place = match option {
+            "logto" | "daemonize" => "log",
+            "socket" => "uwsgi.ini:4: ",
+            _ => option,
+        };
+        let way_out = "the directory does not exist: make it, or have systemd do it";
+        let finished = Server::new().ini(&ini).run();
+        finished.assert_refused(1, &[place, "nowhere/file: ", way_out]);
+    }
+    // By then it serves, and has been asked for nothing else.
+    for option in ["safe-pidfile", "safe-pidfile2"] {
+        let server = Server::new()
+            .ini(&format!("{HTTP}{option} = %dnowhere/file\n"))
+            .start();
+        server.wait_for_log(&["error", option, "nowhere/file: the directory does not exist"]);
+        assert_eq!(server.get("/").text(), "hello\n");
+    }
 }
 
 #[test]

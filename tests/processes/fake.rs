@@ -18,8 +18,8 @@ use std::time::Duration;
 use socket2::SockRef;
 use uwrs::config::{
     ApplicationConfig, CompressionOption, Config, InterfaceOption, LifespanOption, Limits, ListenAddress,
-    ListenerConfig, LoggingConfig, LoopOption, Owner, Principal, ProcessConfig, ProtocolKind, SocketOptions,
-    WebSocketLimits,
+    ListenerConfig, LoggingConfig, LoopOption, Owner, Pidfile, PidfileMoment, Principal, ProcessConfig,
+    ProtocolKind, SocketOptions, WebSocketLimits,
 };
 use uwrs::launch::{self, Invocation};
 use uwrs::program::Program;
@@ -129,8 +129,12 @@ fn set(config: &mut Config, name: &str, value: &str, origin: &str) -> bool {
         "uid" => processes.uid = Some(principal()),
         "gid" => processes.gid = Some(principal()),
         "umask" => processes.umask = u32::from_str_radix(value, 8).ok(),
-        "pidfile" => processes.pidfile = Some(value.into()),
-        "safe-pidfile" => processes.safe_pidfile = Some(value.into()),
+        "pidfile" => processes
+            .pidfiles
+            .push(pidfile("pidfile", value, PidfileMoment::Start)),
+        "safe-pidfile" => processes
+            .pidfiles
+            .push(pidfile("safe-pidfile", value, PidfileMoment::Up)),
         "daemonize" => processes.daemonize = Some(value.into()),
         "logto" => config.logging.file = Some(value.into()),
         "chdir" => config.application.chdir = Some(value.into()),
@@ -401,4 +405,12 @@ fn answer(seat: &Seat, mut connection: socket2::Socket) {
     );
     seat.slot.rest();
     seat.slot.end(200, body.len() as u64);
+}
+
+fn pidfile(option: &'static str, path: &str, moment: PidfileMoment) -> Pidfile {
+    Pidfile {
+        option,
+        path: path.into(),
+        moment,
+    }
 }

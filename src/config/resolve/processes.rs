@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Resolver, absolute};
-use crate::config::resolved::{Principal, ProcessConfig, ProcnameConfig, Touch, TouchWish};
+use crate::config::resolved::{
+    Pidfile, PidfileMoment, Principal, ProcessConfig, ProcnameConfig, Touch, TouchWish,
+};
 use crate::config::value;
 
 /// Pipes for commands: a digit chooses among them.
@@ -30,8 +32,7 @@ impl Resolver<'_> {
             uid: self.principal("uid"),
             gid: self.principal("gid"),
             umask,
-            pidfile: self.written_file("pidfile", &start),
-            safe_pidfile: self.written_file("safe-pidfile", directory),
+            pidfiles: self.pidfiles(&start, directory),
             daemonize: self.written_file("daemonize", &start),
             die_on_term: self.flag("die-on-term"),
             procname: self.procname(),
@@ -45,6 +46,21 @@ impl Resolver<'_> {
             worker_limits: worker_limits?,
             max_fd,
         })
+    }
+
+    fn pidfiles(&mut self, start: &Path, directory: &Path) -> Vec<Pidfile> {
+        [
+            ("pidfile", PidfileMoment::Start, start),
+            ("pidfile2", PidfileMoment::Assumed, directory),
+            ("safe-pidfile", PidfileMoment::Up, directory),
+            ("safe-pidfile2", PidfileMoment::Up, directory),
+        ]
+        .into_iter()
+        .filter_map(|(option, moment, base)| {
+            let path = self.written_file(option, base)?;
+            Some(Pidfile { option, path, moment })
+        })
+        .collect()
     }
 
     fn mercy(&mut self) -> Option<u64> {

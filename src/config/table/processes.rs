@@ -50,13 +50,18 @@ pub(super) const OPTIONS: &[Definition] = &[
     )
     .aliases(&["immediate-gid"]),
     option("umask", Kind::Octal, "mask of the modes of new files"),
-    option("pidfile", Kind::File, "write the master's pid here at start").aliases(&["pidfile2"]),
+    option("pidfile", Kind::File, "write the master's pid here at start"),
+    option(
+        "pidfile2",
+        Kind::File,
+        "write the master's pid here once it runs as uid and gid",
+    ),
     option(
         "safe-pidfile",
         Kind::File,
         "write the master's pid here once everything is up",
-    )
-    .aliases(&["safe-pidfile2"]),
+    ),
+    option("safe-pidfile2", Kind::File, "another file as safe-pidfile"),
     option(
         "vacuum",
         Kind::Flag,

@@ -139,7 +139,8 @@ fn a_listener_remembers_where_it_was_asked_for() {
 #[test]
 fn paths_start_where_uwsgi_starts_them() {
     let machine = Machine::with_lines(
-        "chdir = app\nsocket = app.sock\nhome = ../venv\npythonpath = lib\npidfile = a.pid\nsafe-pidfile = b.pid\n\
+        "chdir = app\nsocket = app.sock\nhome = ../venv\npythonpath = lib\npidfile = a.pid\npidfile2 = c.pid\n\
+         safe-pidfile2 = d.pid\nsafe-pidfile = b.pid\n\
          logto = a.log\nwsgi-file = wsgi.py\nchdir2 = data",
     )
     .directory("/srv/app/../venv")
@@ -156,10 +157,14 @@ fn paths_start_where_uwsgi_starts_them() {
         config.listeners[0].address,
         ListenAddress::Unix("/srv/app/app.sock".into())
     );
-    assert_eq!(config.processes.pidfile.as_deref(), Some("/srv/a.pid".as_ref()));
+    let pidfiles = &config.processes.pidfiles;
+    let pidfiles: Vec<_> = pidfiles
+        .iter()
+        .map(|file| file.path.display().to_string())
+        .collect();
     assert_eq!(
-        config.processes.safe_pidfile.as_deref(),
-        Some("/srv/app/b.pid".as_ref())
+        pidfiles,
+        ["/srv/a.pid", "/srv/app/c.pid", "/srv/app/b.pid", "/srv/app/d.pid"]
     );
     assert_eq!(config.logging.file.as_deref(), Some("/srv/a.log".as_ref()));
 }
