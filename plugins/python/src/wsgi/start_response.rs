@@ -254,12 +254,15 @@ pub(super) fn put_field(
     };
     // The length first: it rules out nearly all others.
     if name_bytes.len() == b"content-length".len() && name_bytes.eq_ignore_ascii_case(b"content-length") {
-        let length =
-            parse_length(value_bytes).filter(|length| content_length.is_none_or(|before| before == *length));
-        if length.is_none() {
-            return Err(bad_value(name, value, "not one number of bytes"));
+        let Some(length) = parse_length(value_bytes) else {
+            return Err(bad_value(name, value, "not a number of bytes"));
+        };
+        if let Some(before) = content_length.replace(length)
+            && before != length
+        {
+            let what = format!("given twice, and they differ: {before} before");
+            return Err(bad_value(name, value, &what));
         }
-        *content_length = length;
     }
     head.push(name_bytes, value_bytes);
     Ok(())

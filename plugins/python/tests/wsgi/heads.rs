@@ -49,15 +49,15 @@ fn a_head_that_would_break_the_answer_is_an_error_that_says_why() {
         ("/header_int", "a header's value must be a str, not int"),
         (
             "/header_length_words",
-            "header Content-Length: not one number of bytes",
+            "header Content-Length: not a number of bytes",
         ),
         (
             "/header_length_negative",
-            "header Content-Length: not one number of bytes",
+            "header Content-Length: not a number of bytes",
         ),
         (
             "/header_lengths",
-            "header content-length: not one number of bytes",
+            "header content-length: given twice, and they differ: 1 before: '2'",
         ),
         ("/headers_pairs_of_lists", "a header must be a tuple, not list"),
         ("/headers_not_a_list", "headers must be a list, not dict"),
