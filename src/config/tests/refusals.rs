@@ -425,7 +425,7 @@ fn a_text_that_is_broken_is_told_by_its_line() {
     for (text, expected) in [
         (
             &b"[uwsgi]\na = \xff"[..],
-            "uwsgi.ini:2: is not UTF-8: save the file as UTF-8",
+            "uwsgi.ini:2: is not UTF-8: save the file as UTF-8 (iconv -f latin1 -t utf-8)",
         ),
         (b"[uwsgi]\na = \0", "uwsgi.ini:2: holds a NUL byte"),
         (b"[uwsgi]\n = 1", "uwsgi.ini:2: has no name in front of its value"),
