@@ -13,7 +13,8 @@ use uwrs_api::{Gateway, Runtime, WorkerFacts};
 
 use crate::config::{Config, PidfileMoment};
 use crate::launch::{
-    HANDOVER_VARIABLE, Invocation, Notifier, Prepared, Record, Waiting, remove_pidfile, write_pidfiles,
+    HANDOVER_VARIABLE, Invocation, Notifier, Prepared, Record, Waiting, remove_pidfiles, tell_leftovers,
+    write_pidfiles,
 };
 use crate::master::{self, Handover, STATUS_NO_APPLICATION, seconds};
 use crate::mold::{self, Failure};
@@ -159,11 +160,11 @@ impl<'a> Single<'a> {
 
     fn clean_up(&mut self) {
         let vacuum = self.prepared.config.sockets.vacuum;
-        self.prepared.sockets.release_unused(std::iter::empty(), vacuum);
+        let mut left = self.prepared.sockets.release_unused(std::iter::empty(), vacuum);
         if vacuum {
-            let pidfiles = &self.prepared.config.processes.pidfiles;
-            pidfiles.iter().for_each(|file| remove_pidfile(&file.path));
+            left.extend(remove_pidfiles(&self.prepared.config.processes.pidfiles));
         }
+        tell_leftovers(&left);
     }
 
     /// Becomes the program at our path, with our sockets, in the directory and the environment we were

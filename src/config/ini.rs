@@ -165,7 +165,8 @@ fn readable(bytes: &[u8]) -> Result<&str, &'static str> {
     if bytes.contains(&0) {
         return Err("holds a NUL byte");
     }
-    let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8: save the file as UTF-8 (iconv -f latin1 -t utf-8)")?;
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| "is not UTF-8: save the file as UTF-8 (iconv -f latin1 -t utf-8)")?;
     let key = text.split_once('=').map_or(text, |(key, _)| key);
     if key.trim().is_empty() {
         return Err("has no name in front of its value");

@@ -14,6 +14,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::Mode;
 
+use super::leftover::{self, Leftover};
 use crate::sys::{self, Identity};
 
 /// The pipes that were asked for, of which one is read.
@@ -88,7 +89,8 @@ impl Fifo {
         };
         if slot != self.slot {
             let former = std::mem::replace(&mut self.pipe, Pipe::open(path, None)?);
-            former.remove(&self.paths[self.slot]);
+            let left = former.remove(&self.paths[self.slot]);
+            leftover::tell(left.as_slice());
             self.slot = slot;
         }
         Ok(())
@@ -115,9 +117,9 @@ impl Fifo {
         }
     }
 
-    /// Removes the pipe (`vacuum`).
-    pub(crate) fn remove(&self) {
-        self.pipe.remove(self.path());
+    /// Removes the pipe (`vacuum`), unless it stays.
+    pub(crate) fn remove(&self) -> Option<Leftover> {
+        self.pipe.remove(self.path())
     }
 }
 
@@ -187,12 +189,8 @@ impl Pipe {
             .is_some_and(|(there, here)| (there.dev(), there.ino()) == (here.dev(), here.ino()))
     }
 
-    fn remove(&self, path: &Path) {
-        if self.is_at(path)
-            && let Err(error) = fs::remove_file(path)
-        {
-            log::warn!("{}: not removed: {error}", path.display());
-        }
+    fn remove(&self, path: &Path) -> Option<Leftover> {
+        self.is_at(path).then(|| leftover::remove(path)).flatten()
     }
 }
 
@@ -219,7 +217,7 @@ mod tests {
         write(&path, "+-");
         assert_eq!(fifo.take(), b"r+-");
         assert_eq!(fifo.take(), b"");
-        fifo.remove();
+        assert!(fifo.remove().is_none());
         assert!(!path.exists());
     }
 

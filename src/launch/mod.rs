@@ -8,6 +8,7 @@ mod daemon;
 mod fifo;
 mod handover;
 mod invocation;
+mod leftover;
 mod notify;
 mod occupant;
 mod pidfile;
@@ -29,8 +30,11 @@ pub(crate) use control::{ClientId, Control};
 pub(crate) use daemon::Waiting;
 pub(crate) use fifo::Fifo;
 pub(crate) use handover::{Handed, Record, VARIABLE as HANDOVER_VARIABLE};
+pub(crate) use leftover::tell as tell_leftovers;
 pub(crate) use notify::Notifier;
-pub(crate) use pidfile::{remove as remove_pidfile, write as write_pidfile, write_all as write_pidfiles};
+pub(crate) use pidfile::{
+    remove_all as remove_pidfiles, write as write_pidfile, write_all as write_pidfiles,
+};
 pub(crate) use sockets::Sockets;
 
 use crate::config::{Config, ListenAddress, Pidfile, PidfileMoment, ProtocolKind};

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::control;
+use super::leftover::{self, Leftover};
 use crate::config::{Pidfile, PidfileMoment};
 use crate::sys::{self, Pid, Signal};
 
@@ -39,12 +40,11 @@ pub(crate) fn write(file: &Pidfile) -> Result<(), String> {
         .map_err(|error| format!("{option} = {}: {}", path.display(), sys::why_not_made(&error)))
 }
 
-/// Removes a pidfile, if it is still this process's.
-pub(crate) fn remove(path: &Path) {
-    let is_ours = read(path).is_ok_and(|pid| pid == std::process::id() as Pid);
-    if is_ours && let Err(error) = fs::remove_file(path) {
-        log::warn!("{}: not removed: {error}", path.display());
-    }
+/// Removes those of the files that are still this process's. Gives what stays.
+pub(crate) fn remove_all(files: &[Pidfile]) -> Vec<Leftover> {
+    let is_ours = |path: &Path| read(path).is_ok_and(|pid| pid == std::process::id() as Pid);
+    let ours = files.iter().filter(|file| is_ours(&file.path));
+    ours.filter_map(|file| leftover::remove(&file.path)).collect()
 }
 
 /// `--reload PIDFILE`: asks the server whose pidfile this is to reload.
@@ -140,17 +140,15 @@ mod tests {
 
     #[test]
     fn only_ones_own_pidfile_is_removed() {
-        let other = file("others", "1\n");
-        remove(&other);
-        assert!(other.exists());
-        let own = file("own", "");
-        write(&Pidfile {
+        let files = ["others", "own"].map(|name| Pidfile {
             option: "pidfile",
-            path: own.clone(),
+            path: file(name, "1\n"),
             moment: PidfileMoment::Start,
-        })
-        .unwrap();
-        remove(&own);
+        });
+        let [other, own] = [0, 1].map(|index: usize| files[index].path.clone());
+        write(&files[1]).unwrap();
+        assert!(remove_all(&files).is_empty());
+        assert!(other.exists());
         assert!(!own.exists());
         fs::remove_file(other).unwrap();
     }

@@ -12,6 +12,7 @@ use socket2::SockRef;
 
 use super::bind::{self, resolve};
 use super::handover::SocketRecord;
+use super::leftover::{self, Leftover};
 use crate::config::{Config, ListenAddress, ListenerConfig, ProtocolKind};
 use crate::sys::{self, Identity};
 use crate::worker::BoundListener;
@@ -132,7 +133,8 @@ impl Sockets {
             self.made.extend(made);
             return Ok(listeners);
         }
-        made.iter().for_each(remove_file);
+        let left: Vec<Leftover> = made.iter().filter_map(remove_file).collect();
+        leftover::tell(&left);
         Err(errors)
     }
 
@@ -158,22 +160,24 @@ impl Sockets {
         self.passed.drain(..).map(line).collect()
     }
 
-    /// Forgets, and with `vacuum` removes, the files of sockets which are not among those in use.
+    /// Forgets, and with `vacuum` removes, the files of sockets which are not among those in use. Gives what stays.
     pub(crate) fn release_unused<'a>(
         &mut self,
         in_use: impl Iterator<Item = &'a Arc<BoundListener>>,
         vacuum: bool,
-    ) {
+    ) -> Vec<Leftover> {
+        let mut left = Vec::new();
         let paths: Vec<&Path> = in_use
             .filter_map(|listener| path_of(&listener.config.address))
             .collect();
         self.made.retain(|file| {
             let is_used = paths.contains(&file.asked.as_path());
             if !is_used && vacuum {
-                remove_file(file);
+                left.extend(remove_file(file));
             }
             is_used
         });
+        left
     }
 
     /// What the program that this one becomes must know of its sockets.
@@ -301,12 +305,8 @@ fn file_of(address: &ListenAddress) -> Option<MadeFile> {
     Some(MadeFile::new(path, FileId::of(path)?))
 }
 
-/// Removes a socket's file, unless the name stands for another one by now.
-fn remove_file(file: &MadeFile) {
-    if FileId::of(&file.path) != Some(file.id) {
-        return;
-    }
-    if let Err(error) = fs::remove_file(&file.path) {
-        log::warn!("{}: not removed: {error}", file.path.display());
-    }
+/// Removes a socket's file, unless the name stands for another one by now. `Some`: it stays.
+fn remove_file(file: &MadeFile) -> Option<Leftover> {
+    let is_ours = FileId::of(&file.path) == Some(file.id);
+    is_ours.then(|| leftover::remove(&file.path)).flatten()
 }

@@ -7,7 +7,9 @@ use super::report;
 use super::supervisor::{Input, MoldId, Notice, Output, Settings, Urge, plural, seconds};
 use super::{GenerationFiles, Link, Master, send, settings_of};
 use crate::config::{Config, PidfileMoment};
-use crate::launch::{Control, Fifo, Waiting, beyond, remove_pidfile, write_pidfile, write_pidfiles};
+use crate::launch::{
+    Control, Fifo, Waiting, beyond, remove_pidfiles, tell_leftovers, write_pidfile, write_pidfiles,
+};
 use crate::logging;
 use crate::mold::{Channel, Mold, Request};
 use crate::server::Ferry;
@@ -344,12 +346,16 @@ impl Master<'_> {
 
     fn retire(&mut self, generation: u64) {
         self.generations.remove(&generation);
+        if self.generations.is_empty() && self.pending.is_none() {
+            // The last one: the end takes all away at once.
+            return;
+        }
         let in_use = self
             .generations
             .values()
             .chain(&self.pending)
             .flat_map(|files| &files.listeners);
-        self.sockets.release_unused(in_use, self.config.sockets.vacuum);
+        tell_leftovers(&self.sockets.release_unused(in_use, self.config.sockets.vacuum));
     }
 
     fn notify(&self, notice: &Notice) {
@@ -368,13 +374,13 @@ impl Master<'_> {
     pub(super) fn end(&mut self, status: i32, reason: Option<&str>) {
         self.generations.clear();
         self.pending = None;
-        self.sockets
-            .release_unused(std::iter::empty(), self.config.sockets.vacuum);
-        if self.config.sockets.vacuum {
-            let pidfiles = &self.config.processes.pidfiles;
-            pidfiles.iter().for_each(|file| remove_pidfile(&file.path));
-            self.fifo.iter().for_each(Fifo::remove);
+        let vacuum = self.config.sockets.vacuum;
+        let mut left = self.sockets.release_unused(std::iter::empty(), vacuum);
+        if vacuum {
+            left.extend(remove_pidfiles(&self.config.processes.pidfiles));
+            left.extend(self.fifo.iter().filter_map(Fifo::remove));
         }
+        tell_leftovers(&left);
         if let Some(waiting) = self.waiting.take() {
             waiting.fail(
                 status,

@@ -108,6 +108,30 @@ fn each_pidfile_is_written_at_its_moment() {
 }
 
 #[test]
+fn what_root_alone_could_remove_is_told_once_with_the_way_out() {
+    let Some((user, _)) = nobody() else { return };
+    let Some(home) = python_for_everyone() else { return };
+    let files = "http = %dapp.sock\nsocket = %duwsgi.sock\npidfile = %dpid\nmaster-fifo = %dfifo\n";
+    for single in ["", "master = false\n"] {
+        let ini = format!("{HTTP}{home}{single}uid = nobody\nvacuum = true\n{files}");
+        let mut server = Server::new().ini(&ini).start();
+        server.signal(Signal::SIGTERM);
+        assert!(server.wait_for_end().success(), "{}", server.log());
+        let way_out = format!(": their directory is not user {}'s to write", user.uid);
+        let told = server.wait_for_log(&[
+            "warn: vacuum: not removed: ",
+            "put them into one that is",
+            &way_out,
+        ]);
+        let fifo = if single.is_empty() { "/fifo" } else { "" };
+        for name in ["/app.sock", "/uwsgi.sock", "/pid", fifo] {
+            assert!(told.contains(name), "{name}: {told}");
+        }
+        assert_eq!(server.count_log("not removed"), 1, "{}", server.log());
+    }
+}
+
+#[test]
 fn who_is_root_no_more_executes_itself_anew_by_the_files_that_root_made() {
     let Some((user, _)) = nobody() else { return };
     let Some(home) = python_for_everyone() else { return };
