@@ -218,14 +218,23 @@ fn a_worker_that_is_stuck_in_the_application_at_a_reload_is_killed_when_mercy_is
 
 #[test]
 fn a_worker_that_ends_within_mercy_is_not_killed() {
-    let ini = format!("{HTTP}worker-reload-mercy = 25\n");
-    let server = Server::new().ini(&ini).start();
+    let app = "import os, time\n\
+               def application(environ, start_response):\n\
+               \x20   start_response('200 OK', [('Content-Type', 'text/plain')])\n\
+               \x20   yield b'first'\n\
+               \x20   until = time.monotonic() + 60\n\
+               \x20   while not os.path.exists('go') and time.monotonic() < until:\n\
+               \x20       time.sleep(0.01)\n\
+               \x20   yield b'last'\n";
+    let ini = format!("{HTTP}worker-reload-mercy = 40\n");
+    let server = Server::new().app(app).ini(&ini).start();
     let old = server.settle(1)[0];
-    let mut client = server.ask("/stream/2/4/2.5");
-    assert_eq!(first_chunk(&mut client), b"ssss");
+    let mut client = server.ask("/");
+    assert_eq!(first_chunk(&mut client), b"first");
     server.reload();
     assert!(process::is_alive(old), "{}", server.log());
-    assert_eq!(client.chunk().unwrap().as_deref(), Some(&b"ssss"[..]));
+    server.write("go", "");
+    assert_eq!(client.chunk().unwrap().as_deref(), Some(&b"last"[..]));
     assert_eq!(client.chunk().unwrap(), None);
     assert_ne!(server.settle(1), [old]);
     assert_eq!(server.count_log("did not leave"), 0, "{}", server.log());
