@@ -155,6 +155,8 @@ pub struct ApplicationConfig {
     pub autoreload: Option<Duration>,
     /// `threads`
     pub threads: usize,
+    /// `spare-threads`: how many more there may be, which stand in for those whose answer waits for its client.
+    pub spare_threads: usize,
     /// `gevent`: `None`: no greenlets.
     pub greenlets: Option<GreenletOptions>,
 }

@@ -15,6 +15,8 @@ use super::flusher::Flusher;
 
 /// A piece is quick when it takes less than this.
 const QUICK: Duration = Duration::from_micros(50);
+/// A batch that takes as long as this is slow: others are not to wait for the next as well.
+const SLOW: Duration = Duration::from_millis(1);
 /// So many quick pieces in a row, and the one after them is likely to be quick as well.
 const IN_A_ROW: u32 = 2;
 /// Bytes after which a batch leaves: more than that saves little.
@@ -30,6 +32,10 @@ pub(crate) struct Batcher {
     held: Arc<Held>,
     /// How many quick pieces have come in a row.
     row: u32,
+    /// How long the last batch took.
+    took: Duration,
+    /// The only thread that may ask for them.
+    owner: Option<usize>,
 }
 
 /// What came of asking for a batch: some bytes, perhaps none, and what follows them.
@@ -46,12 +52,25 @@ impl Batch {
 }
 
 impl Batcher {
-    pub(crate) fn new(source: Box<dyn BodySource>) -> Self {
+    /// To be asked by the thread `owner`; `None`: by whichever.
+    pub(crate) fn new(source: Box<dyn BodySource>, owner: Option<usize>) -> Self {
         Self {
             source,
             held: Arc::default(),
             row: 0,
+            took: Duration::ZERO,
+            owner,
         }
+    }
+
+    /// The only thread that may ask it, and drop it.
+    pub(crate) fn owner(&self) -> Option<usize> {
+        self.owner
+    }
+
+    /// Did the last batch take long?
+    pub(crate) fn is_slow(&self) -> bool {
+        self.took >= SLOW
     }
 
     /// Where those pieces wait that are to leave together with the next ones.
@@ -77,6 +96,7 @@ impl Batcher {
             let took = now.saturating_duration_since(asked);
             self.note(took);
             spent += took;
+            self.took = spent;
             count += piece.len();
             let is_full = piece.len() > Outbound::COPY_LIMIT || count >= BATCH_BYTES || count as u64 >= room;
             if is_full || self.row < IN_A_ROW || spent >= BATCH_TIME {

@@ -217,6 +217,19 @@ impl Connection {
     }
 
     fn take_steps(&mut self, services: &mut Services) -> Verdict {
+        let verdict = self.take_some_steps(services);
+        if let Phase::Answering {
+            source: Source::Here(batcher),
+            ..
+        } = &self.phase
+            && batcher.owner().is_some()
+        {
+            services.dispatch.note_wait();
+        }
+        verdict
+    }
+
+    fn take_some_steps(&mut self, services: &mut Services) -> Verdict {
         let begun = services.now();
         for _ in 0..STEPS_A_TURN {
             match self.step(services) {
@@ -357,7 +370,7 @@ impl Connection {
             .access_log
             .record(&record, &self.info.peer, services.clock.now(), &services.slot);
         if let Source::Here(source) = source {
-            services.dispatch.discard(source.into_source());
+            services.dispatch.discard(source);
         }
     }
 

@@ -2,6 +2,7 @@
 //! queue, or the loop's own when it has let go of the loop. Which threads there are and when they come is the worker's business.
 
 mod deferred;
+mod queue;
 mod room;
 
 use std::collections::VecDeque;
@@ -19,11 +20,8 @@ use super::flusher::Flusher;
 use deferred::Deferred;
 pub(crate) use deferred::take_charge;
 pub(super) use deferred::{Unheard, gateway};
+use queue::Queue;
 use room::Room;
-
-/// Batches of pieces of one body that are asked for before other work has its turn: its connection is in the processor's
-/// caches.
-const BATCHES_IN_A_ROW: u32 = 16;
 
 /// Something that calls the application, and so may take long.
 pub enum Work {
@@ -31,8 +29,8 @@ pub enum Work {
     Answer(Exchange),
     /// A piece of an answer's body to be asked for, or several.
     Pull(Asked),
-    /// A body that no one wants any more: dropping it tells the application.
-    Discard(Box<dyn BodySource>),
+    /// A body that no one wants any more: dropping it tells the application. On that thread, where it is one's.
+    Discard(Box<dyn BodySource>, Option<usize>),
 }
 
 /// What is asked for by [`Work::Pull`].
@@ -49,11 +47,13 @@ impl Asked {
     pub(super) fn pull(mut self, flusher: &Flusher) -> Pulled {
         let batch = within(self.id, || self.batcher.pull(self.room, flusher));
         // A body that is over is dropped here, not by the loop: that may call the application as well.
+        let owner = self.batcher.owner();
         let batcher = batch.has_more().then_some(self.batcher);
         Pulled {
             id: self.id,
             batch,
             batcher,
+            owner,
         }
     }
 }
@@ -64,6 +64,8 @@ pub struct Pulled {
     pub(super) batch: Batch,
     /// For the next piece; `None` after the last.
     pub(super) batcher: Option<Batcher>,
+    /// The thread that is attached to that answer.
+    pub(super) owner: Option<usize>,
 }
 
 impl Work {
@@ -72,7 +74,16 @@ impl Work {
         match self {
             Self::Answer(exchange) => Some(exchange.responder.id()),
             Self::Pull(asked) => Some(asked.id),
-            Self::Discard(_) => None,
+            Self::Discard(..) => None,
+        }
+    }
+
+    /// The only thread that may do it; `None`: each that serves may.
+    fn owner(&self) -> Option<usize> {
+        match self {
+            Self::Answer(_) => None,
+            Self::Pull(asked) => asked.batcher.owner(),
+            Self::Discard(_, owner) => *owner,
         }
     }
 
@@ -90,7 +101,7 @@ impl Work {
                 None
             }
             Self::Pull(asked) => Some(asked.pull(flusher)),
-            Self::Discard(source) => {
+            Self::Discard(source, _) => {
                 discard(source);
                 None
             }
@@ -115,36 +126,8 @@ pub(crate) struct Inline {
     /// Where the connection that waits for a piece is lent to the flusher.
     handover: Arc<Handover>,
     flusher: Flusher,
-}
-
-/// Work that waits for a thread.
-pub(crate) struct Queue {
-    work: VecDeque<Work>,
-    /// How many of them are requests.
-    requests: usize,
-    /// Pieces of work that threads have taken and not brought back.
-    under_way: usize,
-    /// Threads. No more requests wait here than there are idle ones; others stay where they are, unread, from where they
-    /// can still go to another worker.
-    capacity: usize,
-    /// Whose body a piece was asked of last, and how many in a row.
-    row: Option<(ExchangeId, u32)>,
-}
-
-impl Queue {
-    fn push_pull(&mut self, asked: Asked) {
-        let id = asked.id;
-        let count = match self.row {
-            Some((last, count)) if last == id => count + 1,
-            _ => 1,
-        };
-        self.row = Some((id, count));
-        if count % BATCHES_IN_A_ROW == 0 {
-            self.work.push_back(Work::Pull(asked));
-        } else {
-            self.work.push_front(Work::Pull(asked));
-        }
-    }
+    /// Threads that there may be, where others are to serve as long as an answer of this one waits for its client.
+    most: Option<usize>,
 }
 
 impl Dispatch {
@@ -157,18 +140,70 @@ impl Dispatch {
             gateway,
             handover,
             flusher: Flusher::new(move |now| shared.call(now)),
+            most: None,
         })
     }
 
-    /// A queue for so many threads; at least one.
-    pub(super) fn queue(capacity: usize) -> Self {
-        Self::Queued(Queue {
-            work: VecDeque::new(),
-            requests: 0,
-            under_way: 0,
-            capacity: capacity.max(1),
-            row: None,
-        })
+    /// A queue for so many applications at a time, at least one, and `most` threads.
+    pub(super) fn queue(capacity: usize, most: usize) -> Self {
+        Self::Queued(Queue::new(capacity, most))
+    }
+
+    /// The loop's own thread is not to run other applications while it has an answer which is streamed: from when that has
+    /// to wait for the first time there is a queue, for `most` threads.
+    pub(super) fn part_at_need(&mut self, most: usize) {
+        if let Self::Inline(inline) = self {
+            inline.most = Some(most);
+        }
+    }
+
+    /// An answer which is streamed has to wait.
+    pub(super) fn note_wait(&mut self) {
+        if let Self::Inline(inline) = self
+            && let Some(most) = inline.most
+        {
+            let before = std::mem::replace(self, Self::queue(1, most));
+            if let Self::Inline(inline) = before {
+                *self = Self::Queued(Queue::of_a_single(inline.gateway, most));
+            }
+        }
+    }
+
+    /// What ran applications on the calling thread, which from now on takes them off a queue, as others may. Once.
+    pub(super) fn take_gateway(&mut self) -> Option<Box<dyn Gateway>> {
+        self.as_queue_mut()?.take_gateway()
+    }
+
+    pub(super) fn as_queue(&self) -> Option<&Queue> {
+        match self {
+            Self::Queued(queue) => Some(queue),
+            _ => None,
+        }
+    }
+
+    pub(super) fn as_queue_mut(&mut self) -> Option<&mut Queue> {
+        match self {
+            Self::Queued(queue) => Some(queue),
+            _ => None,
+        }
+    }
+
+    /// The answer to that exchange is going to be streamed. The thread that does that, and nothing else meanwhile.
+    pub(super) fn attach(&mut self, id: ExchangeId) -> Option<usize> {
+        match self {
+            Self::Inline(inline) => inline.most.map(|_| 0),
+            Self::Queued(queue) => queue.attach(id),
+            Self::Deferred(_) => None,
+        }
+    }
+
+    /// An answer is over that was streamed by `owner`.
+    pub(super) fn detach(&mut self, owner: Option<usize>) {
+        if let Self::Queued(queue) = self
+            && let Some(thread) = owner
+        {
+            queue.detach(thread);
+        }
     }
 
     /// Work for the calling thread, which has [taken charge](take_charge) of a gateway, after its turns.
@@ -210,7 +245,7 @@ impl Dispatch {
     pub(super) fn waiting(&self) -> usize {
         match self {
             Self::Inline(_) => 0,
-            Self::Queued(queue) => queue.requests,
+            Self::Queued(queue) => queue.waiting(),
             Self::Deferred(deferred) => deferred.work.len(),
         }
     }
@@ -220,7 +255,7 @@ impl Dispatch {
         match self {
             Self::Inline(inline) => inline.room.is_full(),
             Self::Deferred(deferred) => deferred.is_minded() || deferred.room.is_full(),
-            Self::Queued(queue) => queue.requests + queue.under_way >= queue.capacity,
+            Self::Queued(queue) => queue.is_full(),
         }
     }
 
@@ -247,7 +282,7 @@ impl Dispatch {
         match self {
             Self::Inline(inline) => inline.room.capacity(),
             Self::Deferred(deferred) => deferred.room.capacity(),
-            Self::Queued(queue) => queue.capacity,
+            Self::Queued(queue) => queue.capacity(),
         }
     }
 
@@ -255,31 +290,26 @@ impl Dispatch {
     pub(super) fn has_work(&self) -> bool {
         match self {
             Self::Inline(_) => false,
-            Self::Queued(queue) => !queue.work.is_empty(),
+            Self::Queued(queue) => queue.has_work(),
             Self::Deferred(deferred) => !deferred.work.is_empty(),
         }
     }
 
-    /// The work that has waited longest.
-    pub(super) fn take(&mut self) -> Option<Work> {
-        let queue = match self {
-            Self::Inline(_) => return None,
-            Self::Deferred(deferred) => return deferred.take(),
-            Self::Queued(queue) => queue,
-        };
-        let work = queue.work.pop_front()?;
-        queue.under_way += 1;
-        if matches!(work, Work::Answer(_)) {
-            queue.requests -= 1;
+    /// Gives the work in that place of the queue to `thread`, one of those that share it. 0 is the work that has waited
+    /// longest.
+    pub(super) fn take(&mut self, place: usize, thread: usize) -> Option<Work> {
+        match self {
+            Self::Inline(_) => None,
+            Self::Deferred(deferred) => deferred.take(),
+            Self::Queued(queue) => queue.take(place, thread),
         }
-        Some(work)
     }
 
-    /// A thread has brought back what it took, for that exchange.
-    pub(super) fn done(&mut self, exchange: Option<ExchangeId>) {
+    /// `thread` has brought back what it took, for that exchange.
+    pub(super) fn done(&mut self, thread: usize, exchange: Option<ExchangeId>) {
         match self {
             Self::Inline(_) => {}
-            Self::Queued(queue) => queue.under_way = queue.under_way.saturating_sub(1),
+            Self::Queued(queue) => queue.done(thread),
             Self::Deferred(deferred) => deferred.done(exchange),
         }
     }
@@ -317,8 +347,7 @@ impl Dispatch {
                 false
             }
             Self::Queued(queue) => {
-                queue.requests += 1;
-                queue.work.push_back(Work::Answer(exchange));
+                queue.push_answer(Work::Answer(exchange));
                 false
             }
         }
@@ -351,11 +380,22 @@ impl Dispatch {
     }
 
     /// Drops a body.
-    pub(super) fn discard(&mut self, source: Box<dyn BodySource>) {
+    pub(super) fn discard(&mut self, batcher: Batcher) {
+        let owner = batcher.owner();
+        self.discard_source(batcher.into_source(), owner);
+    }
+
+    /// Drops the body of an answer to that exchange, which has not begun.
+    pub(super) fn discard_unbegun(&mut self, id: ExchangeId, source: Box<dyn BodySource>) {
+        let owner = self.attach(id);
+        self.discard_source(source, owner);
+    }
+
+    fn discard_source(&mut self, source: Box<dyn BodySource>, owner: Option<usize>) {
         match self {
             Self::Inline(_) => discard(source),
-            Self::Deferred(deferred) => deferred.work.push_back(Work::Discard(source)),
-            Self::Queued(queue) => queue.work.push_back(Work::Discard(source)),
+            Self::Deferred(deferred) => deferred.work.push_back(Work::Discard(source, owner)),
+            Self::Queued(queue) => queue.push_discard(source, owner),
         }
     }
 

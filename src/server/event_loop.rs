@@ -117,18 +117,20 @@ impl EventLoop {
         Self::with_dispatch(Dispatch::inline(gateway), limits, access_log, slot)
     }
 
-    /// A loop whose work is taken off it by `capacity` threads, see [`EventLoop::take_work`]. Requests are read as
-    /// long as one of them is idle; beyond that nothing is accepted, and no connection begins with another request.
+    /// A loop whose work is taken off it by threads, see [`EventLoop::take_work`]: at most `capacity` of them are in the
+    /// application at a time, of `most` that there may be. Requests are read as long as that leaves room for one; beyond
+    /// that nothing is accepted, and no connection begins with another request.
     ///
     /// # Errors
     /// As [`EventLoop::new`].
     pub fn with_queue(
         capacity: usize,
+        most: usize,
         limits: Limits,
         access_log: AccessLog,
         slot: Slot,
     ) -> io::Result<Self> {
-        Self::with_dispatch(Dispatch::queue(capacity), limits, access_log, slot)
+        Self::with_dispatch(Dispatch::queue(capacity, most), limits, access_log, slot)
     }
 
     /// A loop whose work waits for the thread that turns it, which takes it between two turns, see

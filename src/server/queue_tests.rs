@@ -23,13 +23,20 @@ fn a_loop(capacity: usize) -> (EventLoop, SocketAddr) {
     a_loop_of(capacity, a_slot())
 }
 
+/// The same, for that many threads.
+fn a_loop_for(capacity: usize, threads: usize) -> (EventLoop, SocketAddr) {
+    let (mut event_loop, address) = a_loop(capacity);
+    event_loop.limit_threads(threads);
+    (event_loop, address)
+}
+
 /// The same, for the worker in `slot`.
 fn a_loop_of(capacity: usize, slot: Slot) -> (EventLoop, SocketAddr) {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     socket.set_nonblocking(true).unwrap();
     let address = socket.local_addr().unwrap();
     let log = AccessLog::new(&LoggingConfig::default());
-    let mut event_loop = EventLoop::with_queue(capacity, Limits::default(), log, slot).unwrap();
+    let mut event_loop = EventLoop::with_queue(capacity, capacity, Limits::default(), log, slot).unwrap();
     event_loop
         .listen(Listener::new(
             socket.into(),
@@ -52,7 +59,7 @@ fn ask(address: SocketAddr, text: &str) -> TcpStream {
 fn work(event_loop: &mut EventLoop) -> Work {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(work) = event_loop.take_work() {
+        if let Some(work) = event_loop.take_work(0) {
             return work;
         }
         assert!(Instant::now() < deadline, "there is no work");
@@ -71,7 +78,7 @@ fn target(work: &Work) -> String {
     match work {
         Work::Answer(exchange) => String::from_utf8_lossy(exchange.request.target()).into_owned(),
         Work::Pull(..) => "(a piece)".to_owned(),
-        Work::Discard(_) => "(an end)".to_owned(),
+        Work::Discard(..) => "(an end)".to_owned(),
     }
 }
 
@@ -82,7 +89,7 @@ fn answer(event_loop: &mut EventLoop, work: Work) {
     };
     let id = exchange.responder.id();
     exchange.responder.respond(say(&text));
-    event_loop.take_back(Some(id), None, Instant::now());
+    event_loop.take_back(0, Some(id), None, Instant::now());
 }
 
 #[test]
@@ -109,7 +116,7 @@ fn no_more_is_read_than_there_is_room_for_and_what_was_held_comes_in_its_turn() 
         answer(&mut event_loop, work);
         assert_eq!(lines(stream, 1), "200 again\n");
     }
-    assert!(event_loop.take_work().is_none());
+    assert!(event_loop.take_work(0).is_none());
 }
 
 #[test]
@@ -171,19 +178,30 @@ impl BodySource for Count {
     }
 }
 
-fn begin_count(event_loop: &mut EventLoop) -> ExchangeId {
-    let Work::Answer(exchange) = work(event_loop) else {
-        panic!("no request")
-    };
-    let id = exchange.responder.id();
-    exchange.responder.respond(Reply::Response {
+/// An answer of numbers.
+fn count() -> Reply {
+    Reply::Response {
         head: ResponseHead::new(200),
         body: ReplyBody::Source {
             first: Bytes::from_static(b"0"),
             rest: Box::new(Count(0)),
         },
-    });
-    event_loop.take_back(Some(id), None, Instant::now());
+    }
+}
+
+fn begin_count(event_loop: &mut EventLoop) -> ExchangeId {
+    let work = work(event_loop);
+    reply(event_loop, work, 0, count())
+}
+
+/// `thread` answers so what it has taken.
+fn reply(event_loop: &mut EventLoop, work: Work, thread: usize, reply: Reply) -> ExchangeId {
+    let Work::Answer(exchange) = work else {
+        panic!("no request")
+    };
+    let id = exchange.responder.id();
+    exchange.responder.respond(reply);
+    event_loop.take_back(thread, Some(id), None, Instant::now());
     id
 }
 
@@ -205,12 +223,12 @@ fn pieces_of_a_body_are_work_one_after_the_other() {
         let (of, pulled) = pull(&mut event_loop);
         assert_eq!(of, id);
         // Whoever asks is the only one who does.
-        assert!(event_loop.take_work().is_none());
+        assert!(event_loop.take_work(0).is_none());
         has_more = pulled.batch.has_more();
-        event_loop.take_back(Some(id), Some(pulled), Instant::now());
+        event_loop.take_back(0, Some(id), Some(pulled), Instant::now());
     }
     assert_eq!(lines(&mut stream, 1), "200 0123\n");
-    assert!(event_loop.take_work().is_none());
+    assert!(event_loop.take_work(0).is_none());
 }
 
 /// A body of letters that are quick, but for the last but one.
@@ -248,7 +266,7 @@ fn what_is_held_back_is_sent_by_who_has_the_loop_while_the_application_is_slow()
         head: ResponseHead::new(200),
         body: ReplyBody::Source { first, rest },
     });
-    event_loop.take_back(Some(id), None, Instant::now());
+    event_loop.take_back(0, Some(id), None, Instant::now());
     let (done, pieces) = mpsc::channel();
     std::thread::scope(|scope| {
         let mut text = [0; 9];
@@ -258,12 +276,12 @@ fn what_is_held_back_is_sent_by_who_has_the_loop_while_the_application_is_slow()
         while have < text.len() {
             assert!(Instant::now() < deadline, "{text:?}");
             have += stream.read(&mut text[have..]).unwrap_or(0);
-            if let Some(Work::Pull(asked)) = event_loop.take_work() {
+            if let Some(Work::Pull(asked)) = event_loop.take_work(0) {
                 let done = done.clone();
                 scope.spawn(move || done.send(asked.pull(&Flusher::new(|_| None))).unwrap());
             }
             if let Ok(pulled) = pieces.try_recv() {
-                event_loop.take_back(Some(id), Some(pulled), Instant::now());
+                event_loop.take_back(0, Some(id), Some(pulled), Instant::now());
             }
             event_loop.turn(Some(Duration::from_millis(1))).unwrap();
             let now = Instant::now();
@@ -276,6 +294,15 @@ fn what_is_held_back_is_sent_by_who_has_the_loop_while_the_application_is_slow()
     });
 }
 
+/// The client resets its connection.
+fn leave(stream: TcpStream, event_loop: &mut EventLoop) {
+    socket2::SockRef::from(&stream)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(stream);
+    settle(event_loop);
+}
+
 #[test]
 fn a_body_whose_client_has_gone_is_given_back_to_be_dropped() {
     let (mut event_loop, address) = a_loop(4);
@@ -285,15 +312,11 @@ fn a_body_whose_client_has_gone_is_given_back_to_be_dropped() {
     let mut byte = [0; 5];
     stream.read_exact(&mut byte).unwrap();
     assert_eq!(&byte, b"200 0");
-    socket2::SockRef::from(&stream)
-        .set_linger(Some(Duration::ZERO))
-        .unwrap();
-    drop(stream);
-    settle(&mut event_loop);
+    leave(stream, &mut event_loop);
     assert_eq!(event_loop.connections(), 0);
-    event_loop.take_back(Some(id), Some(pulled), Instant::now());
+    event_loop.take_back(0, Some(id), Some(pulled), Instant::now());
     assert_eq!(target(&work(&mut event_loop)), "(an end)");
-    assert!(event_loop.take_work().is_none());
+    assert!(event_loop.take_work(0).is_none());
 }
 
 /// What the scoreboard says that keeps a thread in the application for the longest time.
@@ -332,6 +355,90 @@ fn a_body_of_pieces_keeps_a_thread_only_while_a_piece_is_made() {
     assert_eq!(oldest(&slot), None);
     let (id, pulled) = pull(&mut event_loop);
     assert_eq!(oldest(&slot).as_deref(), Some("count"));
-    event_loop.take_back(Some(id), Some(pulled), Instant::now());
+    event_loop.take_back(0, Some(id), Some(pulled), Instant::now());
     assert_eq!(oldest(&slot), None);
+}
+
+#[test]
+fn a_body_of_pieces_is_the_business_of_who_began_it_and_others_have_work_meanwhile() {
+    let (mut event_loop, address) = a_loop_for(1, 3);
+    let mut stream = ask(address, "count\n");
+    let id = begin_count(&mut event_loop);
+    assert_eq!(event_loop.attached(), [0]);
+    assert_eq!(event_loop.owner_of_work(0), Some(Some(0)));
+    assert!(!event_loop.is_out_of_threads());
+    let mut other = ask(address, "other\n");
+    settle(&mut event_loop);
+    assert_eq!(event_loop.owner_of_work(1), Some(None));
+    let work = event_loop.take_work_at(1, 1).unwrap();
+    reply(&mut event_loop, work, 1, say("other"));
+    assert_eq!(lines(&mut other, 1), "200 other\n");
+    while event_loop.owner_of_work(0).is_some() {
+        let (_, pulled) = pull(&mut event_loop);
+        event_loop.take_back(0, Some(id), Some(pulled), Instant::now());
+    }
+    assert_eq!(lines(&mut stream, 1), "200 0123\n");
+    assert!(event_loop.attached().is_empty());
+}
+
+#[test]
+fn no_request_is_read_while_all_threads_have_bodies_of_pieces() {
+    let (mut event_loop, address) = a_loop_for(2, 2);
+    let mut streams = Vec::new();
+    for thread in 0..2 {
+        streams.push(ask(address, "count\n"));
+        settle(&mut event_loop);
+        // Behind the pieces of the first.
+        let work = event_loop.take_work_at(thread, thread).unwrap();
+        reply(&mut event_loop, work, thread, count());
+    }
+    assert_eq!(event_loop.attached(), [0, 1]);
+    assert!(event_loop.is_out_of_threads() && event_loop.is_full());
+    let place = (0..2).find(|&place| event_loop.owner_of_work(place) == Some(Some(0)));
+    let asked = event_loop.take_work_at(place.unwrap(), 0).unwrap();
+    let id = asked.exchange().unwrap();
+    leave(streams.remove(0), &mut event_loop);
+    let Work::Pull(asked) = asked else {
+        panic!("no piece")
+    };
+    let pulled = asked.pull(&Flusher::new(|_| None));
+    event_loop.take_back(0, Some(id), Some(pulled), Instant::now());
+    // The client is gone: the end of its body is its thread's as well.
+    let place = (0..2).find(|&place| event_loop.owner_of_work(place) == Some(Some(0)));
+    let end = event_loop.take_work_at(place.unwrap(), 0).unwrap();
+    assert_eq!(target(&end), "(an end)");
+    assert_eq!(event_loop.attached(), [0, 1]);
+    event_loop.take_back(0, None, None, Instant::now());
+    assert_eq!(event_loop.attached(), [1]);
+    assert!(!event_loop.is_out_of_threads());
+}
+
+#[test]
+fn after_a_slow_piece_others_have_their_turn() {
+    let (mut event_loop, address) = a_loop_for(1, 2);
+    let _stream = ask(address, "slow\n");
+    let first_work = work(&mut event_loop);
+    let rest = Box::new(Slow);
+    let first = Bytes::from_static(b"a");
+    let head = ResponseHead::new(200);
+    let body = ReplyBody::Source { first, rest };
+    let id = reply(&mut event_loop, first_work, 0, Reply::Response { head, body });
+    let (_, pulled) = pull(&mut event_loop);
+    // It came while the piece was made.
+    let _other = ask(address, "other\n");
+    settle(&mut event_loop);
+    event_loop.take_back(0, Some(id), Some(pulled), Instant::now());
+    assert_eq!(event_loop.owner_of_work(0), Some(None));
+    assert_eq!(event_loop.owner_of_work(1), Some(Some(0)));
+}
+
+/// A body whose pieces take their time.
+struct Slow;
+
+impl BodySource for Slow {
+    fn pull(&mut self) -> Pull {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(2) {}
+        Pull::Data(Bytes::from_static(b"a"))
+    }
 }

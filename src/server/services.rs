@@ -161,9 +161,9 @@ impl Services {
         Some(pulled)
     }
 
-    /// The next piece of work for a thread.
-    pub(crate) fn take_work(&mut self) -> Option<Work> {
-        let work = self.dispatch.take()?;
+    /// The work in that place of the queue, for that thread.
+    pub(crate) fn take_work(&mut self, place: usize, thread: usize) -> Option<Work> {
+        let work = self.dispatch.take(place, thread)?;
         if let Work::Answer(exchange) = &work {
             self.slot.begin();
             self.begin_stint(exchange.responder.id(), (&exchange.request, &exchange.connection));

@@ -179,13 +179,13 @@ impl Driven {
         let Some(gateway) = &self.gateway else {
             return Some(hold);
         };
-        while let Some(work) = hold.worker.event_loop.take_work() {
+        while let Some(work) = hold.worker.event_loop.take_work(0) {
             drop(hold);
             let exchange = work.exchange();
             let pulled = work.run(&**gateway, &self.flusher);
             hold = self.take()?;
             let event_loop = &mut hold.worker.event_loop;
-            event_loop.take_back(exchange, pulled, Instant::now());
+            event_loop.take_back(0, exchange, pulled, Instant::now());
             event_loop.beat();
         }
         Some(hold)

@@ -101,10 +101,13 @@ fn serve_driven(
     Ok(finished.departure)
 }
 
-/// The calling thread turns the loop and runs applications in its turns.
+/// The calling thread turns the loop and runs applications in its turns, until other threads are needed.
 fn serve_alone(seat: Seat, gateway: Box<dyn Gateway>, runtime: &dyn Runtime) -> io::Result<Departure> {
+    let most = 1 + seat.config.application.spare_threads;
     let worker = Worker::start(seat, Strands::default(), |limits, log, slot| {
-        EventLoop::new(gateway, limits, log, slot)
+        let mut event_loop = EventLoop::new(gateway, limits, log, slot)?;
+        event_loop.part_at_need(most);
+        Ok(event_loop)
     })?;
     worker.serve(runtime)
 }
@@ -116,8 +119,9 @@ fn serve_together(
     runtime: &dyn Runtime,
 ) -> io::Result<Departure> {
     let threads = siblings.len() + 1;
+    let most = threads + seat.config.application.spare_threads;
     let worker = Worker::start(seat, Strands::default(), |limits, log, slot| {
-        EventLoop::with_queue(threads, limits, log, slot)
+        EventLoop::with_queue(threads, most, limits, log, slot)
     })?;
     Ok(pool::serve(worker, gateway, siblings, runtime))
 }
@@ -211,6 +215,9 @@ impl Worker {
             self.hear(&heard);
             if let Some(departure) = self.departure(true) {
                 return Ok(departure);
+            }
+            if let Some(gateway) = self.event_loop.take_gateway() {
+                return Ok(pool::serve(self, &*gateway, Vec::new(), runtime));
             }
         }
     }

@@ -7,24 +7,34 @@
 //!
 //! While all threads are in the application the [`minder`] has the loop.
 //!
+//! A thread whose answer is streamed stays with it: between two pieces it runs nothing else. While such an answer waits, for
+//! its client or for its turn, *spare* threads (`spare-threads`) stand in for its thread, so that never more
+//! applications are at work than there are `threads`, and none of them is kept by a client.
+//!
 //! Two locks, one rule: no thread waits for the loop while it holds the interpreter. It tries, and lets go of the
 //! interpreter where that fails. So whoever has the loop may wait for the interpreter, though nothing here does.
 
-use std::io;
+mod member;
+mod sharing;
+mod shift;
+
+use std::mem;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use uwrs_api::{ExchangeId, Gateway, Runtime};
 
-use crate::server::{Flusher, Sending, Work, call_in_person, employ};
+use crate::server::{Flusher, Sending, call_in_person, employ};
 use crate::sys::{self, EpollEvents};
 
-use super::roster::{Beacon, Call, OVERDUE, Role, Roster};
+use super::roster::{Beacon, Call, OVERDUE, Roster};
 use super::{Departure, STACK_BYTES, Worker, minder};
+use member::{End, Member};
+pub(super) use shift::Shift;
 
 /// Events taken from the kernel at once.
 pub(super) const EVENTS: usize = 256;
@@ -34,7 +44,8 @@ const MINDER_STACK_BYTES: usize = 512 * 1024;
 /// How often a thread that waits for its client looks whether that is still there.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Serves with one thread more than there are `siblings`, each with its own gateway; the calling one is number 0.
+/// Serves with one thread more than there are `siblings`, each with its own gateway, and spare ones when they are needed;
+/// the calling one is number 0.
 pub(super) fn serve(
     worker: Worker,
     gateway: &dyn Gateway,
@@ -42,18 +53,17 @@ pub(super) fn serve(
     runtime: &dyn Runtime,
 ) -> Departure {
     let count = siblings.len() + 1;
-    let pool = Pool::new(worker, count);
+    let most = count + worker.seat.config.application.spare_threads;
+    let pool = Pool::new(worker, count, most);
     // Nobody has the loop until all have entered the interpreter: an application may hold on to that, and others must be
     // able to have the loop meanwhile.
     let shift = pool.lock();
     let (enter, entered) = mpsc::channel();
-    let mut threads: Vec<JoinHandle<()>> = siblings
-        .into_iter()
-        .enumerate()
-        .filter_map(|(index, sibling)| spawn(&pool, index + 1, sibling, enter.clone()))
-        .collect();
+    for (index, sibling) in siblings.into_iter().enumerate() {
+        spawn(&pool, index + 1, sibling, Some(enter.clone()));
+    }
     drop(enter);
-    threads.extend(spawn_minder(&pool, count));
+    let minder = spawn_minder(&pool, most);
     if count > 1 {
         gateway.enter_thread(0);
     }
@@ -68,7 +78,7 @@ pub(super) fn serve(
     drop(shift);
     // Threads that are still in an application, because nothing was to be waited for, end with the process.
     if is_idle {
-        for thread in threads {
+        for thread in pool.take_threads().into_iter().chain(minder) {
             if thread.join().is_err() {
                 log::error!("a thread of the pool panicked");
             }
@@ -77,14 +87,9 @@ pub(super) fn serve(
     departure
 }
 
-/// `enter` is dropped when the thread has entered the interpreter.
-fn spawn(
-    pool: &Arc<Pool>,
-    number: usize,
-    gateway: Box<dyn Gateway>,
-    enter: Sender<()>,
-) -> Option<JoinHandle<()>> {
-    let pool = Arc::clone(pool);
+/// `enter` is dropped when the thread has entered the interpreter. `false`: there is no such thread.
+fn spawn(pool: &Arc<Pool>, number: usize, gateway: Box<dyn Gateway>, enter: Option<Sender<()>>) -> bool {
+    let of_thread = Arc::clone(pool);
     let thread = thread::Builder::new()
         .name(format!("core {number}"))
         .stack_size(STACK_BYTES)
@@ -92,12 +97,17 @@ fn spawn(
             gateway.enter_thread(number);
             gateway.rest();
             drop(enter);
-            pool.serve(number, &*gateway, None);
+            of_thread.serve(number, &*gateway, None);
             gateway.leave_thread();
         });
-    thread
-        .inspect_err(|error| log::error!("threads: number {number} could not be started: {error}"))
-        .ok()
+    match thread {
+        Ok(thread) => pool.keep_thread(thread),
+        Err(error) => {
+            log::error!("threads: number {number} could not be started: {error}");
+            return false;
+        }
+    }
+    true
 }
 
 fn spawn_minder(pool: &Arc<Pool>, number: usize) -> Option<JoinHandle<()>> {
@@ -115,6 +125,8 @@ fn spawn_minder(pool: &Arc<Pool>, number: usize) -> Option<JoinHandle<()>> {
 pub(super) struct Pool {
     shift: Mutex<Shift>,
     stations: Vec<Station>,
+    /// All but the main one and the minder.
+    threads: Mutex<Vec<JoinHandle<()>>>,
     beacon: Arc<Beacon>,
     /// The loop's epoll, which lives as long as the shift.
     epoll: RawFd,
@@ -132,27 +144,10 @@ fn flusher(pool: Weak<Pool>) -> Flusher {
     })
 }
 
-/// The loop, and who does what.
-pub(super) struct Shift {
-    pub(super) worker: Worker,
-    pub(super) roster: Roster,
-    /// Set when everything is over.
-    ended: Option<Departure>,
-}
-
-/// What a thread does next.
-enum Duty {
-    Run(Work, Option<(usize, Call)>),
-    Wait(Option<Duration>),
-    StandBy,
-    /// Ask the runtime for the files that are imported.
-    LookAtSources,
-}
-
 /// Where a thread stands by.
 #[derive(Default)]
 struct Station {
-    thread: OnceLock<Thread>,
+    thread: Mutex<Option<Thread>>,
     /// What it was called for: 0, or a [`Call`] by its place.
     call: AtomicU8,
 }
@@ -165,9 +160,14 @@ impl Station {
         };
         // A call to act is not undone by a later one to watch.
         self.call.fetch_or(code, Ordering::Release);
-        if let Some(thread) = self.thread.get() {
+        if let Some(thread) = &*self.thread() {
             thread.unpark();
         }
+    }
+
+    fn thread(&self) -> MutexGuard<'_, Option<Thread>> {
+        // It is set by one statement.
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn heard(&self) -> Option<Call> {
@@ -180,11 +180,12 @@ impl Station {
 }
 
 impl Pool {
-    fn new(worker: Worker, threads: usize) -> Arc<Self> {
-        let roster = Roster::new(threads, Instant::now());
+    fn new(worker: Worker, places: usize, most: usize) -> Arc<Self> {
+        let roster = Roster::new(places, most, Instant::now());
         Arc::new_cyclic(|pool: &Weak<Self>| Self {
             flusher: flusher(pool.clone()),
-            stations: (0..=threads).map(|_| Station::default()).collect(),
+            stations: (0..=most).map(|_| Station::default()).collect(),
+            threads: Mutex::default(),
             beacon: roster.beacon(),
             epoll: worker.event_loop.as_raw_fd(),
             busy: AtomicUsize::new(0),
@@ -192,6 +193,8 @@ impl Pool {
                 worker,
                 roster,
                 ended: None,
+                is_short: false,
+                next_complaint: None,
             }),
         })
     }
@@ -204,7 +207,7 @@ impl Pool {
             pool.upgrade().is_some_and(|pool| pool.send_now(id))
         }));
         self.arrive(number, thread::current());
-        let _ending = Ending(self);
+        let ending = Ending(self);
         gateway.rest();
         let member = Member {
             pool: self,
@@ -212,17 +215,30 @@ impl Pool {
             gateway,
             runtime,
             has_rested: false,
+            worked: Instant::now(),
             events: EpollEvents::with_capacity(EVENTS),
         };
-        if let Err(error) = member.serve() {
-            log::error!("the event loop broke: {error}");
+        match member.serve() {
+            Ok(End::Over) => {}
+            // The others go on.
+            Ok(End::Dismissed) => mem::forget(ending),
+            Err(error) => log::error!("the event loop broke: {error}"),
         }
+    }
+
+    fn keep_thread(&self, thread: JoinHandle<()>) {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.retain(|thread| !thread.is_finished());
+        threads.push(thread);
+    }
+
+    fn take_threads(&self) -> Vec<JoinHandle<()>> {
+        mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// That thread is number `number`.
     pub(super) fn arrive(&self, number: usize, thread: Thread) {
-        // It does so once.
-        let _ = self.stations[number].thread.set(thread);
+        *self.stations[number].thread() = Some(thread);
     }
 
     /// The loop's epoll.
@@ -269,7 +285,7 @@ impl Pool {
 
     /// Everything is over: whoever waits is to notice.
     fn call_everyone(&self, shift: &mut Shift) {
-        while let Some(called) = shift.roster.call() {
+        for called in shift.roster.call_all() {
             self.stations[called].call(Call::Act);
         }
         if let Some(minder) = self.stations.last() {
@@ -332,188 +348,5 @@ impl Drop for Ending<'_> {
             shift.ended = Some(Departure::Failed);
         }
         self.0.call_everyone(&mut shift);
-    }
-}
-
-impl Shift {
-    /// What a thread, which has nothing in hand, is to do. `None`: everything is over.
-    fn next_duty(&mut self, member: &Member<'_>) -> io::Result<Option<Duty>> {
-        loop {
-            if self.is_over() {
-                return Ok(None);
-            }
-            if member.runtime.is_some() && self.worker.wants_sources() {
-                return Ok(Some(Duty::LookAtSources));
-            }
-            let now = self.worker.event_loop.now();
-            if self.roster.is_minded() && self.roster.is_stale(now) {
-                self.look_around(member.number)?;
-                self.worker.event_loop.glance_outside();
-                self.worker.event_loop.send_across();
-                continue;
-            }
-            self.take_over_from_minder();
-            let has_work = self.worker.event_loop.has_work();
-            match self.roster.role(member.number, has_work, now) {
-                Role::StandBy => return Ok(Some(Duty::StandBy)),
-                Role::Lead if has_work && self.roster.is_stale(now) => {
-                    self.look_around(member.number)?;
-                    continue;
-                }
-                Role::Lead | Role::Help => {}
-            }
-            if let Some(work) = self.worker.event_loop.take_work() {
-                let has_more = self.worker.event_loop.has_work();
-                let called = self.roster.begin_work(member.number, has_more);
-                return Ok(Some(Duty::Run(work, called)));
-            }
-            if self.roster.is_polling() {
-                return Ok(Some(Duty::StandBy));
-            }
-            let timeout = self.worker.timeout(member.runtime.is_some());
-            return Ok(Some(Duty::Wait(timeout)));
-        }
-    }
-
-    /// Asks the kernel for events, without waiting for any.
-    fn look_around(&mut self, number: usize) -> io::Result<()> {
-        let heard = self.worker.event_loop.turn(Some(Duration::ZERO))?;
-        self.roster.attended(number, self.worker.event_loop.now());
-        self.worker.hear(&heard);
-        Ok(())
-    }
-
-    /// Is everything over?
-    pub(super) fn is_over(&mut self) -> bool {
-        let is_idle = self.roster.busy() == 0 && !self.worker.event_loop.has_work();
-        self.ended = self.ended.or_else(|| self.worker.departure(is_idle));
-        self.ended.is_some()
-    }
-
-    /// A thread is back from the application: the loop is no longer the minder's, unless slow ones wait in a row.
-    fn take_over_from_minder(&mut self) {
-        if !self.roster.is_minded() {
-            return;
-        }
-        let event_loop = &mut self.worker.event_loop;
-        if self.roster.is_awaited() {
-            event_loop.glance_outside();
-        }
-        if self.roster.leaves_minder(event_loop.has_work()) {
-            return;
-        }
-        event_loop.unburden();
-        if self.roster.is_awaited() {
-            event_loop.rouse();
-        }
-        self.roster.end_minding();
-    }
-}
-
-/// One of the threads.
-struct Member<'a> {
-    pool: &'a Pool,
-    number: usize,
-    gateway: &'a dyn Gateway,
-    runtime: Option<&'a dyn Runtime>,
-    /// It has let go of the interpreter, and has done nothing since.
-    has_rested: bool,
-    events: EpollEvents,
-}
-
-impl<'a> Member<'a> {
-    /// One duty after the other, until everything is over.
-    fn serve(mut self) -> io::Result<()> {
-        let mut shift = self.pool.lock();
-        while let Some(duty) = shift.next_duty(&self)? {
-            // What it does when it has rested may be something else: it took a moment.
-            let is_idle = matches!(duty, Duty::Wait(_) | Duty::StandBy);
-            if is_idle && !self.has_rested {
-                drop(shift);
-                self.gateway.rest();
-                self.has_rested = true;
-                shift = self.pool.lock();
-                continue;
-            }
-            shift = self.perform(duty, shift)?;
-            self.has_rested = false;
-        }
-        Ok(())
-    }
-
-    /// Does its duty, without the loop in hand; has it again afterwards.
-    fn perform(&mut self, duty: Duty, shift: MutexGuard<'a, Shift>) -> io::Result<MutexGuard<'a, Shift>> {
-        match duty {
-            Duty::Run(work, called) => Ok(self.run(work, called, shift)),
-            Duty::Wait(timeout) => self.wait(timeout, shift),
-            Duty::StandBy => Ok(self.stand_by(shift)),
-            Duty::LookAtSources => {
-                drop(shift);
-                let files = self.runtime.map(Runtime::source_files).unwrap_or_default();
-                let mut shift = self.pool.lock();
-                shift.worker.look_at(files);
-                Ok(shift)
-            }
-        }
-    }
-
-    fn run(
-        &mut self,
-        work: Work,
-        called: Option<(usize, Call)>,
-        shift: MutexGuard<'a, Shift>,
-    ) -> MutexGuard<'a, Shift> {
-        self.pool.busy.store(shift.roster.busy(), Ordering::Relaxed);
-        let is_alone = shift.roster.busy() == 1;
-        // Where the interpreter is nobody else's, the work begins at once.
-        let began = is_alone.then(|| shift.worker.event_loop.now());
-        drop(shift);
-        if let Some((number, call)) = called {
-            self.pool.stations[number].call(call);
-        }
-        self.gateway.rouse();
-        let exchange = work.exchange();
-        let began = began.unwrap_or_else(Instant::now);
-        let pulled = work.run(self.gateway, &self.pool.flusher);
-        let ended = Instant::now();
-        let mut shift = self.take_again();
-        shift.worker.event_loop.take_back(exchange, pulled, ended);
-        shift.roster.end_work(began, ended);
-        self.pool.busy.store(shift.roster.busy(), Ordering::Relaxed);
-        shift
-    }
-
-    /// The loop, after an application. Alone, the thread keeps hold of the interpreter: it is about to run the next.
-    fn take_again(&mut self) -> MutexGuard<'a, Shift> {
-        if self.pool.busy.load(Ordering::Relaxed) <= 1
-            && let Ok(shift) = self.pool.shift.try_lock()
-        {
-            return shift;
-        }
-        self.gateway.rest();
-        self.pool.lock()
-    }
-
-    fn wait(
-        &mut self,
-        timeout: Option<Duration>,
-        mut shift: MutexGuard<'a, Shift>,
-    ) -> io::Result<MutexGuard<'a, Shift>> {
-        let timeout = shift.worker.event_loop.begin_wait(timeout);
-        let now = shift.worker.event_loop.now();
-        shift.roster.begin_wait(self.number, timeout, now);
-        drop(shift);
-        let waited = sys::epoll_wait(self.pool.epoll, &mut self.events, timeout);
-        let mut shift = self.pool.lock();
-        let heard = shift.worker.event_loop.end_wait(&self.events);
-        let now = shift.worker.event_loop.now();
-        shift.roster.end_wait(self.number, now);
-        shift.worker.hear(&heard);
-        waited.map(|()| shift)
-    }
-
-    fn stand_by(&self, shift: MutexGuard<'a, Shift>) -> MutexGuard<'a, Shift> {
-        let errand = self.runtime.and_then(|_| shift.worker.next_look());
-        self.pool.stand_by(self.number, errand, shift)
     }
 }

@@ -10,6 +10,15 @@
 //! When all of them are in the application, the minder, a thread that runs none, takes over the loop as a watcher would,
 //! and gives it back to the first who returns. Where threads come back one soon after the other, and work waits for each of
 //! them, it keeps the loop and dozes: they look for events in passing, which wakes nobody.
+//!
+//! There are as many *places* as applications may be at work at a time. A thread that is attached to an answer which is
+//! streamed does nothing else, and has a place only while it makes a piece; meanwhile the places are for the others, and
+//! where those are too few for them a spare thread is recruited. With no thread attached the first ones, as many as there
+//! are places, serve, and spares rest.
+
+mod places;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -117,8 +126,20 @@ pub(super) struct Roster {
     is_polling: bool,
     /// Until when that thread waits, if nothing happens. `None`: for ever.
     waits_until: Option<Instant>,
-    /// Threads that run applications; the minder has the number after theirs.
+    /// Applications that may be at work at a time.
+    places: usize,
+    /// Threads that run applications, with the spare ones that there are.
     threads: usize,
+    /// The most that there may be.
+    most: usize,
+    /// The minder's number, after those that threads may have.
+    minder_number: usize,
+    /// Those that do nothing but the answer which they stream.
+    attached: Vec<usize>,
+    /// Those that have been called for work that waits for them, and for each of whom a place is kept.
+    expected: Vec<usize>,
+    /// One more thread is being made.
+    is_recruiting: bool,
     /// Threads with work in hand.
     busy: usize,
     minder: Minder,
@@ -132,9 +153,16 @@ pub(super) struct Roster {
 }
 
 impl Roster {
-    pub(super) fn new(threads: usize, now: Instant) -> Self {
+    /// For so many applications at a time and as many threads, which may become `most`.
+    pub(super) fn new(places: usize, most: usize, now: Instant) -> Self {
         Self {
-            threads,
+            places,
+            threads: places,
+            most: most.max(places),
+            minder_number: most.max(places),
+            attached: Vec::new(),
+            expected: Vec::new(),
+            is_recruiting: false,
             minder: Minder::Absent,
             standing: Vec::new(),
             watcher: None,
@@ -165,7 +193,14 @@ impl Roster {
         self.is_polling
     }
 
+    /// Threads that stand by, all of them: everything is over.
+    pub(super) fn call_all(&mut self) -> Vec<usize> {
+        self.watcher = None;
+        std::mem::take(&mut self.standing)
+    }
+
     /// What `thread`, which has nothing in hand, may do.
+    #[inline]
     pub(super) fn role(&self, thread: usize, has_work: bool, now: Instant) -> Role {
         if self.is_polling {
             // Work that is there while someone waits for events was brought by an answer: a request behind it.
@@ -206,7 +241,7 @@ impl Roster {
 
     /// Is the minder to have the loop?
     pub(super) fn wants_minder(&self, now: Instant) -> bool {
-        let all_busy = self.busy >= self.threads && !self.is_polling;
+        let all_busy = !self.has_room() && !self.is_polling;
         all_busy && (self.is_minded() || self.is_overdue(now))
     }
 
@@ -286,8 +321,10 @@ impl Roster {
         if self.is_polling || self.is_minded() || self.watcher.is_some() {
             return None;
         }
-        let minder = (self.minder == Minder::StandsBy).then_some(self.threads);
-        self.watcher = self.standing.last().copied().or(minder);
+        let minder = (self.minder == Minder::StandsBy).then_some(self.minder_number);
+        // One who finds no place to work in would have watched for nothing.
+        let standing = self.first_to_serve().filter(|_| self.has_room());
+        self.watcher = standing.or(minder);
         self.watcher.map(|watcher| (watcher, Call::Watch))
     }
 
@@ -302,7 +339,7 @@ impl Roster {
 
     /// `thread` does nothing until it is called. `true`: it is to watch meanwhile.
     pub(super) fn stand_by(&mut self, thread: usize) -> bool {
-        let is_minder = thread == self.threads;
+        let is_minder = thread == self.minder_number;
         if is_minder {
             self.minder = Minder::StandsBy;
         } else {
@@ -311,7 +348,8 @@ impl Roster {
         if self.leader == Some(thread) {
             self.leader = None;
         }
-        let is_watched = self.watcher.is_some() || !is_minder && self.pace.is_slow();
+        let is_watched =
+            self.watcher.is_some() || !is_minder && (self.pace.is_slow() || !self.may_watch(thread));
         if !is_watched && (!is_minder || self.busy > 0) {
             self.watcher = Some(thread);
         }
@@ -321,7 +359,7 @@ impl Roster {
     /// `thread` stands by no longer.
     pub(super) fn step_forward(&mut self, thread: usize) {
         self.standing.retain(|&standing| standing != thread);
-        if thread == self.threads {
+        if thread == self.minder_number {
             self.minder = Minder::Absent;
         }
         self.watcher = self.watcher.filter(|&watcher| watcher != thread);
@@ -340,9 +378,9 @@ impl Roster {
         true
     }
 
-    /// Calls one who stands by: the one who did something last, whose memory is warm.
+    /// Calls one who stands by and answers requests: the one who did something last, whose memory is warm.
     pub(super) fn call(&mut self) -> Option<usize> {
-        let called = self.standing.last().copied()?;
+        let called = self.first_to_serve()?;
         self.step_forward(called);
         Some(called)
     }
@@ -387,192 +425,5 @@ impl Beacon {
 
     fn nanoseconds(&self, at: Instant) -> u64 {
         at.saturating_duration_since(self.start).as_nanos() as u64
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const QUICK: Duration = Duration::from_micros(5);
-    const LONG: Duration = Duration::from_millis(10);
-
-    /// Threads 1, 2, … stand by, in that order; thread 0 waits for events.
-    fn roster(threads: usize, start: Instant) -> Roster {
-        let mut roster = Roster::new(threads, start);
-        (1..threads).for_each(|thread| {
-            roster.stand_by(thread);
-        });
-        roster.begin_wait(0, None, start);
-        roster
-    }
-
-    fn make_slow(roster: &mut Roster, start: Instant) {
-        for _ in 0..8 {
-            roster.begin_work(0, false);
-            roster.end_work(start, start + LONG);
-        }
-    }
-
-    #[test]
-    fn quick_work_stays_with_the_leader_and_a_watcher_is_called_once() {
-        let start = Instant::now();
-        let mut roster = roster(3, start);
-        // Nobody watches: all has been quiet.
-        roster.step_forward(1);
-        roster.stand_by(1);
-        roster.watcher = None;
-        roster.end_wait(0, start);
-        assert_eq!(roster.role(0, true, start), Role::Lead);
-        assert_eq!(roster.begin_work(0, true), Some((1, Call::Watch)));
-        roster.end_work(start, start + QUICK);
-        assert_eq!(roster.role(0, true, start), Role::Lead);
-        assert_eq!(roster.begin_work(0, true), None);
-        // Who is not the leader leaves it alone meanwhile.
-        assert_eq!(roster.role(2, true, start), Role::StandBy);
-    }
-
-    #[test]
-    fn an_overdue_loop_is_taken_over_and_its_old_leader_stands_by() {
-        let start = Instant::now();
-        let mut roster = roster(2, start);
-        roster.end_wait(0, start);
-        roster.begin_work(0, true);
-        let later = start + OVERDUE;
-        let beacon = roster.beacon();
-        assert!(!beacon.is_overdue(beacon.look(), start));
-        assert!(beacon.is_overdue(beacon.look(), later));
-        roster.step_forward(1);
-        assert_eq!(roster.role(1, true, later), Role::Lead);
-        roster.attended(1, later);
-        roster.begin_work(1, false);
-        roster.end_work(start, start + QUICK);
-        assert_eq!(roster.role(1, false, later), Role::Lead);
-        roster.begin_wait(1, None, later);
-        assert!(!beacon.is_overdue(beacon.look(), later + LONG));
-        roster.end_work(start, start + LONG);
-        assert_eq!(roster.role(0, false, later), Role::StandBy);
-        // A request behind its answer is its own to run.
-        assert_eq!(roster.role(0, true, later), Role::Help);
-    }
-
-    #[test]
-    fn before_slow_work_another_is_called_as_long_as_there_is_one() {
-        let start = Instant::now();
-        let mut roster = roster(3, start);
-        roster.end_wait(0, start);
-        make_slow(&mut roster, start);
-        for thread in [1, 2] {
-            roster.stand_by(thread);
-        }
-        roster.standing.dedup();
-        assert_eq!(roster.begin_work(0, true), Some((2, Call::Act)));
-        assert_eq!(roster.role(2, true, start), Role::Lead);
-        assert_eq!(roster.begin_work(2, true), Some((1, Call::Act)));
-        assert_eq!(roster.begin_work(1, true), None);
-        assert_eq!(roster.busy(), 3);
-        // Whoever comes back first goes on.
-        roster.end_work(start, start + LONG);
-        assert_eq!(roster.role(2, true, start), Role::Lead);
-    }
-
-    #[test]
-    fn slow_work_calls_no_one_while_the_loop_is_attended_and_nothing_is_left() {
-        let start = Instant::now();
-        let mut roster = roster(2, start);
-        make_slow(&mut roster, start);
-        assert!(roster.is_polling());
-        assert_eq!(roster.begin_work(2, false), None);
-        assert_eq!(roster.begin_work(2, true), Some((1, Call::Act)));
-    }
-
-    #[test]
-    fn the_minder_dozes_while_threads_come_back_one_after_the_other() {
-        let start = Instant::now();
-        let mut roster = Roster::new(2, start);
-        make_slow(&mut roster, start);
-        let mut now = start;
-        for thread in [0, 1].into_iter().cycle().take(16) {
-            roster.begin_work(thread, true);
-            now += BRISK / 2;
-            roster.end_work(start, now);
-        }
-        roster.begin_work(0, true);
-        roster.begin_work(1, true);
-        assert!(roster.wants_minder(now) && roster.may_doze(now));
-        roster.begin_dozing();
-        assert!(roster.is_minded() && !roster.is_awaited());
-        // Who comes back looks for events, and leaves the loop to the minder where it has found some.
-        let later = now + BRISK / 2;
-        roster.end_work(start, later);
-        assert!(roster.is_stale(later));
-        assert!(roster.leaves_minder(true) && !roster.leaves_minder(false));
-        roster.begin_work(0, true);
-        // When nobody has come back for long, it waits for events itself.
-        assert!(roster.wants_minder(later + DOZE) && !roster.may_doze(later + DOZE));
-        roster.begin_minding(later + DOZE);
-        assert!(roster.is_awaited() && !roster.is_stale(later + 2 * DOZE));
-        roster.end_minding();
-        assert!(!roster.is_minded());
-    }
-
-    #[test]
-    fn the_minder_does_not_doze_where_applications_are_quick_and_one_is_not() {
-        let start = Instant::now();
-        let mut roster = Roster::new(1, start);
-        let mut now = start;
-        for _ in 0..32 {
-            roster.begin_work(0, true);
-            now += QUICK;
-            roster.end_work(now - QUICK, now);
-        }
-        roster.begin_work(0, true);
-        now += OVERDUE;
-        assert!(roster.wants_minder(now) && !roster.may_doze(now));
-    }
-
-    #[test]
-    fn who_waits_is_to_know_of_what_has_become_due_before_it_would_look_again() {
-        let start = Instant::now();
-        let mut roster = Roster::new(1, start);
-        assert!(!roster.waits_beyond(Some(QUICK), start), "nobody waits");
-        roster.begin_wait(0, None, start);
-        assert!(roster.waits_beyond(Some(LONG), start));
-        assert!(!roster.waits_beyond(None, start));
-        roster.begin_wait(0, Some(LONG), start);
-        assert!(roster.waits_beyond(Some(QUICK), start));
-        assert!(!roster.waits_beyond(Some(LONG), start));
-        roster.end_wait(0, start);
-        assert!(!roster.waits_beyond(Some(QUICK), start));
-    }
-
-    #[test]
-    fn a_slow_application_among_quick_ones_makes_no_difference_and_several_are_soon_forgotten() {
-        let mut pace = Pace::default();
-        pace.note(Duration::from_secs(60));
-        assert!(!pace.is_slow());
-        pace.note(Duration::from_secs(60));
-        assert!(pace.is_slow());
-        let quick = (0..)
-            .take_while(|_| {
-                pace.note(QUICK);
-                pace.is_slow()
-            })
-            .count();
-        assert!(quick < 8, "{quick}");
-    }
-
-    #[test]
-    fn a_watcher_rests_only_when_nothing_has_gone_on_and_the_loop_is_attended() {
-        let start = Instant::now();
-        let mut roster = roster(2, start);
-        let sight = roster.beacon().look();
-        assert_eq!(roster.watcher, Some(1));
-        roster.end_wait(0, start + QUICK);
-        assert!(!roster.stop_watching(1, roster.beacon().look()));
-        roster.begin_wait(0, None, start + QUICK);
-        assert!(!roster.stop_watching(1, sight));
-        assert!(roster.stop_watching(1, roster.beacon().look()));
-        assert_eq!(roster.watcher, None);
     }
 }

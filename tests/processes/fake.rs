@@ -202,6 +202,7 @@ fn defaults() -> Config {
             environment: Vec::new(),
             autoreload: None,
             threads: 1,
+            spare_threads: 0,
             greenlets: None,
         },
         processes: ProcessConfig {

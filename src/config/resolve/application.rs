@@ -34,6 +34,7 @@ impl<'a> Resolver<'a> {
             module.is_some() || wsgi_file.is_some() || !mounts.is_empty(),
         );
         let threads = self.count("threads");
+        let spare_threads = self.count("spare-threads");
         let interface = self.choice(
             "interface",
             &[
@@ -83,6 +84,7 @@ impl<'a> Resolver<'a> {
             mounts,
             need_app,
             threads: threads?,
+            spare_threads: spare_threads?,
             greenlets: greenlets?,
         })
     }

@@ -38,6 +38,16 @@ pub(super) const OPTIONS: &[Definition] = &[
     )
     .default("1"),
     option(
+        "spare-threads",
+        Kind::Number {
+            least: 0,
+            most: 1024,
+            unit: "N",
+        },
+        "threads that a worker may have beside those: each stands in for one whose streamed answer waits for its client",
+    )
+    .default("64"),
+    option(
         "uid",
         Kind::Text("USER"),
         "run as this user once the sockets are open",

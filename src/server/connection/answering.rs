@@ -89,7 +89,7 @@ impl Connection {
                     Some(owner) => {
                         self.phase = Phase::Answering {
                             record,
-                            source: Source::Here(Batcher::new(owner)),
+                            source: Source::Here(Batcher::new(owner, None)),
                         };
                     }
                     None => self.conclude(record, services),
@@ -97,9 +97,10 @@ impl Connection {
             }
             ReplyBody::Source { first, rest } => {
                 self.send(first, &mut record);
+                let owner = services.dispatch.attach(record.id);
                 self.phase = Phase::Answering {
                     record,
-                    source: Source::Here(Batcher::new(rest)),
+                    source: Source::Here(Batcher::new(rest, owner)),
                 };
             }
             ReplyBody::Pushed(first) => self.send_pushed(first, record),
@@ -119,7 +120,7 @@ impl Connection {
         };
         let room = self.protocol.reply_room();
         if room == 0 {
-            services.dispatch.discard(batcher.into_source());
+            services.dispatch.discard(batcher);
             self.conclude(record, services);
             return Step::More;
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use uwrs_api::{Delivered, ExchangeId, Reply, ReplyBody};
 
 use super::EventLoop;
+use crate::server::batch::Batcher;
 use crate::server::connection::Sending;
 
 impl EventLoop {
@@ -94,11 +95,12 @@ impl EventLoop {
         let (Reply::Response { body, .. } | Reply::Rest(body)) = reply else {
             return;
         };
+        let dispatch = &mut self.services.dispatch;
         match body {
-            ReplyBody::Source { rest: source, .. }
-            | ReplyBody::File {
-                owner: Some(source), ..
-            } => self.services.dispatch.discard(source),
+            ReplyBody::Source { rest, .. } => dispatch.discard_unbegun(id, rest),
+            ReplyBody::File {
+                owner: Some(owner), ..
+            } => dispatch.discard(Batcher::new(owner, None)),
             _ => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use uwrs_api::ExchangeId;
+use uwrs_api::{ExchangeId, Gateway};
 
 use super::{Admission, EventLoop};
 use crate::server::dispatch::{Pulled, Work};
@@ -15,10 +15,22 @@ impl EventLoop {
         self.services.dispatch.has_work() || !self.services.held.is_empty()
     }
 
-    /// The work that has waited longest. It is to be done without the loop; then [`EventLoop::take_back`] is due.
-    pub fn take_work(&mut self) -> Option<Work> {
+    /// The work that has waited longest, for `thread`, one of those that share the loop. It is to be done without the loop;
+    /// then [`EventLoop::take_back`] is due.
+    pub fn take_work(&mut self, thread: usize) -> Option<Work> {
         self.release_held();
-        let work = self.services.take_work()?;
+        self.take_work_at(0, thread)
+    }
+
+    /// Whose the work is that waits in that place: any thread's where it is no one's. `None`: there is none.
+    pub fn owner_of_work(&mut self, place: usize) -> Option<Option<usize>> {
+        self.services.dispatch.as_queue()?.owner(place)
+    }
+
+    /// As [`EventLoop::take_work`], from that place of the queue.
+    #[inline]
+    pub fn take_work_at(&mut self, place: usize, thread: usize) -> Option<Work> {
+        let work = self.services.take_work(place, thread)?;
         if let Work::Pull(asked) = &work {
             let id = asked.id;
             let entry = self.connections.get(id.slot as usize);
@@ -30,18 +42,29 @@ impl EventLoop {
         Some(work)
     }
 
-    /// Work for `exchange` ([`Work::exchange`]) is done, just `now`: sends what came of it.
-    pub fn take_back(&mut self, exchange: Option<ExchangeId>, pulled: Option<Pulled>, now: Instant) {
+    /// `thread` has done work for `exchange` ([`Work::exchange`]), just `now`: sends what came of it.
+    pub fn take_back(
+        &mut self,
+        thread: usize,
+        exchange: Option<ExchangeId>,
+        pulled: Option<Pulled>,
+        now: Instant,
+    ) {
         self.services.clock.set(now);
         if let Some(id) = exchange {
             self.services.end_stint(id);
         }
         if let Some(pulled) = pulled {
+            self.services.dispatch.done(thread, exchange);
+            // Whoever has waited meanwhile comes before the next piece, if that is one to wait for.
+            self.release_held();
             self.take_piece(pulled);
+            self.deliver_mail();
+        } else {
+            self.deliver_mail();
+            self.services.dispatch.done(thread, exchange);
         }
-        self.deliver_mail();
         self.services.told.retain(|told| Some(*told) != exchange);
-        self.services.dispatch.done(exchange);
         self.tell_unheard();
         // Those that were held come before those that speak now.
         self.release_held();
@@ -93,7 +116,44 @@ impl EventLoop {
         &self.services.stints
     }
 
+    /// The threads that have an answer which is streamed, and do nothing else until that is over.
+    pub fn attached(&self) -> &[usize] {
+        self.services
+            .dispatch
+            .as_queue()
+            .map_or(&[], |queue| queue.attached())
+    }
+
+    /// Can't there be a thread for another request, because others have an answer which is streamed?
+    pub fn is_out_of_threads(&self) -> bool {
+        let queue = self.services.dispatch.as_queue();
+        queue.is_some_and(|queue| queue.is_out_of_threads())
+    }
+
+    /// There can't be more threads than that.
+    pub fn limit_threads(&mut self, most: usize) {
+        if let Some(queue) = self.services.dispatch.as_queue_mut() {
+            queue.limit_threads(most);
+        }
+    }
+
+    /// The calling thread is not to run other applications while it has an answer which is streamed. From when one has to
+    /// wait, for its client or because others have their turn, work is taken off the loop, as from one that was made
+    /// [with a queue](EventLoop::with_queue) for one application at a time and `most` threads, of which the calling one is
+    /// number 0: see [`EventLoop::take_gateway`].
+    pub fn part_at_need(&mut self, most: usize) {
+        self.services.dispatch.part_at_need(most);
+    }
+
+    /// What ran applications in this loop's turns, and no longer does. Given once.
+    pub fn take_gateway(&mut self) -> Option<Box<dyn Gateway>> {
+        self.services.dispatch.take_gateway()
+    }
+
     pub(super) fn take_piece(&mut self, pulled: Pulled) {
+        if pulled.batcher.is_none() {
+            self.services.dispatch.detach(pulled.owner);
+        }
         let slot = pulled.id.slot as usize;
         let entry = self.connections.get_mut(slot);
         match entry.filter(|entry| entry.connection.awaits_piece(pulled.id)) {
@@ -104,13 +164,13 @@ impl EventLoop {
             None => pulled
                 .batcher
                 .into_iter()
-                .for_each(|batcher| self.services.dispatch.discard(batcher.into_source())),
+                .for_each(|batcher| self.services.dispatch.discard(batcher)),
         }
     }
 
     /// Lets those that were held go on, as long as there is room for their requests.
     #[inline]
-    pub(super) fn release_held(&mut self) {
+    pub fn release_held(&mut self) {
         if !self.services.held.is_empty() {
             self.release_some();
         }
