@@ -5,6 +5,7 @@
 //! the next block". What waits for its batch is in [`Held`], where the [`Flusher`] finds it after [`PATIENCE`]; nothing
 //! waits where pieces do not come quickly.
 
+use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ const QUICK: Duration = Duration::from_micros(50);
 /// A batch that takes as long as this is slow: others are not to wait for the next as well.
 const SLOW: Duration = Duration::from_millis(1);
 /// So many quick pieces in a row, and the one after them is likely to be quick as well.
-const IN_A_ROW: u32 = 2;
+const IN_A_ROW: u8 = 2;
 /// Bytes after which a batch leaves: more than that saves little.
 const BATCH_BYTES: usize = 64 * 1024;
 /// A batch is not gathered for longer than this.
@@ -30,12 +31,12 @@ pub(super) const PATIENCE: Duration = Duration::from_micros(500);
 pub(crate) struct Batcher {
     source: Box<dyn BodySource>,
     held: Arc<Held>,
+    /// The only thread that may ask for them: one more than its number.
+    owner: Option<NonZero<u32>>,
     /// How many quick pieces have come in a row.
-    row: u32,
-    /// How long the last batch took.
-    took: Duration,
-    /// The only thread that may ask for them.
-    owner: Option<usize>,
+    row: u8,
+    /// The last batch took long.
+    is_slow: bool,
 }
 
 /// What came of asking for a batch: some bytes, perhaps none, and what follows them.
@@ -57,20 +58,22 @@ impl Batcher {
         Self {
             source,
             held: Arc::default(),
+            owner: owner
+                .and_then(|thread| u32::try_from(thread + 1).ok())
+                .and_then(NonZero::new),
             row: 0,
-            took: Duration::ZERO,
-            owner,
+            is_slow: false,
         }
     }
 
     /// The only thread that may ask it, and drop it.
     pub(crate) fn owner(&self) -> Option<usize> {
-        self.owner
+        self.owner.map(|owner| owner.get() as usize - 1)
     }
 
     /// Did the last batch take long?
     pub(crate) fn is_slow(&self) -> bool {
-        self.took >= SLOW
+        self.is_slow
     }
 
     /// Where those pieces wait that are to leave together with the next ones.
@@ -96,7 +99,7 @@ impl Batcher {
             let took = now.saturating_duration_since(asked);
             self.note(took);
             spent += took;
-            self.took = spent;
+            self.is_slow = spent >= SLOW;
             count += piece.len();
             let is_full = piece.len() > Outbound::COPY_LIMIT || count >= BATCH_BYTES || count as u64 >= room;
             if is_full || self.row < IN_A_ROW || spent >= BATCH_TIME {

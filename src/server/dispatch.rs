@@ -251,6 +251,7 @@ impl Dispatch {
     }
 
     /// Is there no room for another request?
+    #[inline]
     pub(super) fn is_full(&self) -> bool {
         match self {
             Self::Inline(inline) => inline.room.is_full(),

@@ -93,7 +93,13 @@ impl Queue {
     #[inline]
     pub(super) fn is_full(&self) -> bool {
         self.requests + self.under_way.len() >= self.capacity
-            || !self.attached.is_empty() && self.requests + self.answers_under_way() >= self.unattached()
+            || !self.attached.is_empty() && self.is_short()
+    }
+
+    /// Are there no more threads than the requests that wait are for?
+    #[cold]
+    fn is_short(&self) -> bool {
+        self.requests + self.answers_under_way() >= self.unattached()
     }
 
     /// Can't there be a thread for another request, because others are attached?
