@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::wait::PATIENCE;
 
@@ -91,11 +91,30 @@ impl Connection {
 
     /// To an address.
     pub(crate) fn try_tcp(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        Self::of_tcp(TcpStream::connect_timeout(&address, PATIENCE)?)
+    }
+
+    fn of_tcp(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Self(BufReader::new(Stream::Tcp(stream))))
+    }
+
+    /// To a TCP port of this machine, by a client that has room for few bytes that it has not read.
+    pub(crate) fn narrow(port: u16) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        socket.connect_timeout(&address.into(), PATIENCE).unwrap();
+        Self::of_tcp(socket.into()).unwrap()
+    }
+
+    /// Has room for more from now on.
+    pub(crate) fn widen(&self) {
+        if let Stream::Tcp(stream) = self.0.get_ref() {
+            SockRef::from(stream).set_recv_buffer_size(1 << 20).unwrap();
+        }
     }
 
     /// To a unix socket.

@@ -10,6 +10,7 @@ pub(crate) mod packet;
 pub(crate) mod process;
 pub(crate) mod record;
 pub(crate) mod server;
+pub(crate) mod streams;
 pub(crate) mod venv;
 pub(crate) mod wait;
 pub(crate) mod websocket;
