@@ -340,7 +340,15 @@ impl Connection {
     /// have more to do.
     pub(crate) fn hold(&mut self, services: &Services) -> Option<Verdict> {
         let is_all = self.is_idle() && self.streamed.is_none() && self.is_to_wait(services);
+        if is_all && (self.readiness.read_closed || self.readiness.hung_up) && !self.has_unheard() {
+            return Some(Verdict::Close);
+        }
         is_all.then(|| self.be_held())
+    }
+
+    /// Has the client said something that was not looked at? The kernel is asked.
+    fn has_unheard(&self) -> bool {
+        !self.backlog.is_empty() || self.stream.has_unread()
     }
 
     /// It is not read from until there is room; whoever is told so for the first time puts it in the queue.
@@ -570,6 +578,11 @@ impl Connection {
     /// The worker leaves: no request after the current one.
     pub(crate) fn drain(&mut self, services: &mut Services) {
         self.protocol.drain();
+        if self.is_held && !self.has_unheard() {
+            // It waits for nothing.
+            self.is_held = false;
+            self.readiness.readable = false;
+        }
         if self.is_idle() {
             self.since = services.now();
         }
@@ -585,7 +598,8 @@ impl Connection {
 
     /// Does what there is to do if the client has spoken or taken something, of which the kernel has not told yet.
     pub(crate) fn look_again(&mut self, services: &mut Services) -> Verdict {
-        self.readiness.readable = true;
+        // Where there is no room it would be held, without a look.
+        self.readiness.readable = !self.is_between() || !services.dispatch.is_full() || self.has_unheard();
         self.readiness.writable = true;
         self.advance(services)
     }

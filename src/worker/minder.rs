@@ -81,8 +81,10 @@ impl Shift {
         let has_work = self.worker.event_loop.has_work();
         let now = self.worker.event_loop.now();
         let is_overdue = self.roster.is_overdue(now);
-        if (has_work || is_overdue)
-            && let Some(called) = self.roster.call()
+        // Where threads are attached, who came back may have found nothing for itself, and left the loop here.
+        let is_nobodys = !self.roster.is_plain() && !self.roster.is_polling();
+        if (has_work || is_overdue || is_nobodys)
+            && let Some(called) = self.roster.call_anyone()
         {
             pool.call(called);
         } else if self.roster.is_polling() {

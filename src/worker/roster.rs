@@ -378,6 +378,15 @@ impl Roster {
         true
     }
 
+    /// Calls one who stands by, to have the loop: one who answers requests, where there is one.
+    pub(super) fn call_anyone(&mut self) -> Option<usize> {
+        self.call().or_else(|| {
+            let called = self.standing.last().copied()?;
+            self.step_forward(called);
+            Some(called)
+        })
+    }
+
     /// Calls one who stands by and answers requests: the one who did something last, whose memory is warm.
     pub(super) fn call(&mut self) -> Option<usize> {
         let called = self.first_to_serve()?;

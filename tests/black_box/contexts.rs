@@ -12,18 +12,14 @@ const COMMON: &str = r#"
 import contextvars, os, sys, threading, time
 
 WHO = contextvars.ContextVar("who", default="nobody")
-WANTED = 1
 
 def pieces_of(name, threads):
-    """Large pieces until they were asked for on as many threads as are wanted, and at least 20 of them."""
-    for number in range(5000):
+    """Large pieces, all asked for on one thread."""
+    for number in range(21):
         threads.add(threading.get_ident())
         assert WHO.get() == name, f"{name} is {WHO.get()}"
-        if number >= 20 and len(threads) >= WANTED:
-            yield b"end"
-            return
-        yield b"x" * 40000
-    yield b"one thread only"
+        assert len(threads) == 1, threads
+        yield b"end" if number == 20 else b"x" * 40000
 
 def said(text):
     print(text, file=sys.stderr, flush=True)
@@ -133,7 +129,7 @@ def held(request, name):
 def spoken(name):
     for piece in pieces_of(name, set()):
         # Django's own variables are of a thread as well.
-        assert WANTED > 1 or translation.get_language() == "de", translation.get_language()
+        assert translation.get_language() == "de", translation.get_language()
         yield piece
 
 def cache(request):
@@ -149,10 +145,7 @@ application = WSGIHandler()
 
 fn server(app: &str, lines: &str, threads: usize) -> Running {
     Server::new()
-        .app(&format!(
-            "{}{app}",
-            COMMON.replace("WANTED = 1", &format!("WANTED = {threads}"))
-        ))
+        .app(&format!("{COMMON}{app}"))
         .ini(&format!(
             "{HTTP}disable-logging = true\nthreads = {threads}\n{lines}"
         ))
@@ -165,7 +158,7 @@ fn with_framework(app: &str, threads: usize) -> Option<Running> {
     Some(server(app, &format!("home = {}\n", home.display()), threads))
 }
 
-/// Streams side by side, read slowly while others ask, each to its end: on several threads, where there are any.
+/// Streams side by side, read slowly while others ask, each to its end.
 fn read_slowly(server: &Running, path: &str, others_have: &str) {
     let done = Arc::new(AtomicBool::new(false));
     let mut streams: Vec<Connection> = (0..5)

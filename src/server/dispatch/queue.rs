@@ -92,8 +92,7 @@ impl Queue {
     /// Is there no room for another request?
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.requests + self.under_way.len() >= self.capacity
-            || !self.attached.is_empty() && self.is_short()
+        self.requests + self.under_way.len() >= self.capacity || !self.attached.is_empty() && self.is_short()
     }
 
     /// Are there no more threads than the requests that wait are for?

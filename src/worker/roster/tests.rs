@@ -214,6 +214,7 @@ fn who_streams_serves_no_one_else_and_the_next_serves_in_its_stead() {
         [false, false, false, true]
     );
     assert_eq!(roster.call(), None, "none of those who stand by serves");
+    assert_eq!(roster.call_anyone(), Some(1), "somebody is to have the loop");
     roster.set_attached(&[]);
     assert_eq!(
         [0, 1, 2, 3].map(|thread| roster.serves(thread)),
