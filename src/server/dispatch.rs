@@ -20,7 +20,7 @@ use super::flusher::Flusher;
 use deferred::Deferred;
 pub(crate) use deferred::take_charge;
 pub(super) use deferred::{Unheard, gateway};
-use queue::Queue;
+pub(crate) use queue::Queue;
 use room::Room;
 
 /// Something that calls the application, and so may take long.

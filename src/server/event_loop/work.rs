@@ -5,7 +5,7 @@ use std::time::Instant;
 use uwrs_api::{ExchangeId, Gateway};
 
 use super::{Admission, EventLoop};
-use crate::server::dispatch::{Pulled, Work};
+use crate::server::dispatch::{Pulled, Queue, Work};
 use crate::server::services::Held;
 use crate::server::stints::Stints;
 
@@ -118,16 +118,13 @@ impl EventLoop {
 
     /// The threads that have an answer which is streamed, and do nothing else until that is over.
     pub fn attached(&self) -> &[usize] {
-        self.services
-            .dispatch
-            .as_queue()
-            .map_or(&[], |queue| queue.attached())
+        self.services.dispatch.as_queue().map_or(&[], Queue::attached)
     }
 
     /// Can't there be a thread for another request, because others have an answer which is streamed?
     pub fn is_out_of_threads(&self) -> bool {
         let queue = self.services.dispatch.as_queue();
-        queue.is_some_and(|queue| queue.is_out_of_threads())
+        queue.is_some_and(Queue::is_out_of_threads)
     }
 
     /// There can't be more threads than that.

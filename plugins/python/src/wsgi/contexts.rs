@@ -1,6 +1,6 @@
 //! [`Contexts`]: the context variables (PEP 567) that an exchange's code runs with. The call of the application, every
-//! piece of what it returned and the end of that see the same ones, whichever threads they run on, and no other exchange
-//! sees them meanwhile.
+//! piece of what it returned and the end of that see the same ones, and no other exchange sees them meanwhile, whatever that
+//! thread does between two pieces (where WSGI runs beside ASGI it is one for all).
 //!
 //! A context serves one exchange after another, as a thread's own does elsewhere: what an application leaves in it for the
 //! next request is found there. Django keeps its connections to caches so, which must not begin anew with every request.
