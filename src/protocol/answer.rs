@@ -15,7 +15,7 @@ use super::syntax::number;
 /// What the application said through fields that are not, or not simply, passed on.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    /// Content-Length, where there is exactly one value and it is a number.
+    /// Content-Length, where it is a number, the same one each time.
     pub(super) content_length: Option<u64>,
     /// `Connection: close`
     pub(super) close: bool,
@@ -154,7 +154,7 @@ fn is_name(name: &[u8], known: &[u8]) -> bool {
 enum Lengths {
     None,
     One(u64),
-    /// Not a number, or more than one: framing that can't be trusted.
+    /// Not a number, or different ones: framing that can't be trusted.
     Useless,
 }
 
@@ -162,6 +162,8 @@ impl Lengths {
     fn and(self, value: &[u8]) -> Self {
         match (self, number(value)) {
             (Self::None, Ok(length)) => Self::One(length),
+            // RFC 9110 §8.6: sent once, however often it was said.
+            (Self::One(before), Ok(length)) if before == length => Self::One(length),
             _ => Self::Useless,
         }
     }

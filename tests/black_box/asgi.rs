@@ -114,6 +114,9 @@ async def application(scope, receive, send):
         await attempt({"type": "http.response.start", "status": 100})
         await attempt({"type": "http.response.start", "status": 200, "headers": [(b"x", b"a\r\nb: c")]})
         await attempt({"type": "http.response.start", "status": 200, "headers": [("x", "y")]})
+        await attempt({"type": "http.response.start", "status": 200, "headers": [(b"Content-Length", b"5x")]})
+        lengths = [(b"content-length", b"5"), (b"content-length", b"5"), (b"Content-Length", b"6")]
+        await attempt({"type": "http.response.start", "status": 200, "headers": lengths})
         await attempt({"type": "http.response.start", "status": 200, "headers": []})
         await attempt({"type": "http.response.start", "status": 200, "headers": []})
         await attempt({"type": "http.response.body", "body": "text"})
@@ -326,6 +329,8 @@ fn what_may_not_be_sent_raises_and_says_why() {
         "ValueError: http.response.start: \"status\" must be 200 to 999, not 100",
         "ValueError: send: header x: a control character",
         "TypeError: send: a header's name must be bytes, not str",
+        "ValueError: send: header Content-Length: not a number of bytes: b\"5x\"",
+        "ValueError: send: header Content-Length: given twice, and they differ: 5 before: b\"6\"",
         "RuntimeError: send: http.response.start came already",
         "TypeError: http.response.body: \"body\" must be bytes, not str",
     ];

@@ -11,6 +11,7 @@
 mod apart;
 mod asgi;
 mod by_connection;
+mod content_length;
 mod failure;
 mod gevent;
 mod home;

@@ -10,8 +10,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
-use uwrs_api::{FilePart, Outbound, ResponseHead, is_field_value, is_token};
+use uwrs_api::{FieldLine, FilePart, Outbound, ResponseHead, is_field_value, is_token};
 
+use crate::content_length::ContentLength;
 use crate::wsgi::lend;
 
 /// `http.request`: a part of the body.
@@ -108,8 +109,20 @@ pub(super) fn read_head(message: &Bound<'_, PyDict>) -> PyResult<ResponseHead> {
     head.status = status;
     if let Some(headers) = headers {
         put_fields(&mut head, &headers)?;
+        check_length(&head)?;
     }
     Ok(head)
+}
+
+/// What is said of the body's length must be something that a client can rely on.
+fn check_length(head: &ResponseHead) -> PyResult<()> {
+    let mut length = ContentLength::default();
+    for FieldLine { name, value, .. } in head.lines() {
+        if ContentLength::is_in(name) {
+            length.say(value).map_err(|why| bad_value(name, value, &why))?;
+        }
+    }
+    Ok(())
 }
 
 fn read_body(message: &Bound<'_, PyDict>) -> PyResult<Sent> {
@@ -267,14 +280,19 @@ fn put_field(head: &mut ResponseHead, name: &[u8], value: &[u8]) -> PyResult<()>
         )));
     }
     if !is_field_value(value) {
-        return Err(PyValueError::new_err(format!(
-            "send: header {}: a control character such as CR, LF or NUL: b\"{}\"",
-            name.escape_ascii(),
-            value.escape_ascii()
-        )));
+        return Err(bad_value(
+            name,
+            value,
+            "a control character such as CR, LF or NUL",
+        ));
     }
     head.push(name, value.trim_ascii());
     Ok(())
+}
+
+fn bad_value(name: &[u8], value: &[u8], why: &str) -> PyErr {
+    let (name, value) = (name.escape_ascii(), value.escape_ascii());
+    PyValueError::new_err(format!("send: header {name}: {why}: b\"{value}\""))
 }
 
 /// The name of an object's type.

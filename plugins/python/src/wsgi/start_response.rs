@@ -13,6 +13,7 @@ use uwrs_api::{ResponseHead, is_field_value, is_token};
 use super::answer::{Answer, Misstep, StartedHead};
 use super::body;
 use super::current::CurrentExchange;
+use crate::content_length::ContentLength;
 use crate::raw;
 
 /// The callables that one exchange needs.
@@ -207,17 +208,18 @@ fn head(status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<Start
     let reason;
     (head.status, reason) = parse_status(status)?;
     head.reason = head.text.push(reason);
-    let mut content_length = None;
+    let mut length = ContentLength::default();
     for field in headers.iter() {
-        put_field(&mut head, &field, &mut content_length)?;
+        put_field(&mut head, &field, &mut length)?;
     }
+    let content_length = length.bytes();
     Ok(StartedHead { head, content_length })
 }
 
 pub(super) fn put_field(
     head: &mut ResponseHead,
     field: &Bound<'_, PyAny>,
-    content_length: &mut Option<u64>,
+    length: &mut ContentLength,
 ) -> PyResult<()> {
     let Ok(pair) = field.cast::<PyTuple>() else {
         return Err(wrong_type("start_response: a header", "a tuple", field));
@@ -252,17 +254,10 @@ pub(super) fn put_field(
         }
         None => return Err(bad_value(name, value, "a character that latin-1 has not")),
     };
-    // The length first: it rules out nearly all others.
-    if name_bytes.len() == b"content-length".len() && name_bytes.eq_ignore_ascii_case(b"content-length") {
-        let Some(length) = parse_length(value_bytes) else {
-            return Err(bad_value(name, value, "not a number of bytes"));
-        };
-        if let Some(before) = content_length.replace(length)
-            && before != length
-        {
-            let what = format!("given twice, and they differ: {before} before");
-            return Err(bad_value(name, value, &what));
-        }
+    if ContentLength::is_in(name_bytes) {
+        length
+            .say(value_bytes)
+            .map_err(|why| bad_value(name, value, &why))?;
     }
     head.push(name_bytes, value_bytes);
     Ok(())
@@ -310,15 +305,4 @@ fn parse_status<'a>(status: &'a Bound<'_, PyString>) -> PyResult<(u16, &'a [u8])
         return refused("must be 200 at least");
     }
     Ok((number, rest.get(1..).unwrap_or_default().trim_ascii()))
-}
-
-fn parse_length(value: &[u8]) -> Option<u64> {
-    let digits = value.trim_ascii();
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_u64, |length, digit| {
-        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-        length.checked_mul(10)?.checked_add(digit)
-    })
 }
