@@ -13,8 +13,7 @@ use uwrs_api::{Gateway, Runtime, WorkerFacts};
 
 use crate::config::{Config, PidfileMoment};
 use crate::launch::{
-    HANDOVER_VARIABLE, Invocation, Notifier, Prepared, Record, Waiting, remove_pidfiles, tell_leftovers,
-    write_pidfiles,
+    HANDOVER_VARIABLE, Invocation, Notifier, Prepared, Record, Waiting, clear_away, write_pidfiles,
 };
 use crate::master::{self, Handover, STATUS_NO_APPLICATION, seconds};
 use crate::mold::{self, Failure};
@@ -50,6 +49,8 @@ struct Single<'a> {
     prepared: Prepared<'a>,
     scoreboard: Arc<Scoreboard>,
     notifier: Notifier,
+    /// It has served, or one before it on the same sockets has.
+    is_up: bool,
     /// As they were before the application's were set.
     directory: std::io::Result<PathBuf>,
     environment: Vec<(OsString, OsString)>,
@@ -58,12 +59,13 @@ struct Single<'a> {
 impl<'a> Single<'a> {
     fn new(mut prepared: Prepared<'a>) -> Result<Self, String> {
         // A master that became this process has workers: they see their lifeline's end and leave.
-        drop(prepared.adopted.take());
+        let is_up = prepared.adopted.take().is_some();
         let scoreboard = Scoreboard::new(1).map_err(|error| format!("cannot get shared memory: {error}"))?;
         Ok(Self {
             prepared,
             scoreboard: Arc::new(scoreboard),
             notifier: Notifier::from_environment(),
+            is_up,
             directory: std::env::current_dir(),
             environment: std::env::vars_os().collect(),
         })
@@ -135,6 +137,7 @@ impl<'a> Single<'a> {
 
     /// The server is up.
     fn announce(&mut self) {
+        self.is_up = true;
         let errors = write_pidfiles(&self.prepared.config.processes.pidfiles, PidfileMoment::Up);
         errors.iter().for_each(|error| log::error!("{error}"));
         log::info!(
@@ -159,12 +162,8 @@ impl<'a> Single<'a> {
     }
 
     fn clean_up(&mut self) {
-        let vacuum = self.prepared.config.sockets.vacuum;
-        let mut left = self.prepared.sockets.release_unused(std::iter::empty(), vacuum);
-        if vacuum {
-            left.extend(remove_pidfiles(&self.prepared.config.processes.pidfiles));
-        }
-        tell_leftovers(&left);
+        let Prepared { config, sockets, .. } = &mut self.prepared;
+        clear_away(config, sockets, None, self.is_up);
     }
 
     /// Becomes the program at our path, with our sockets, in the directory and the environment we were

@@ -24,6 +24,8 @@ pub(crate) struct Fifo {
     paths: Vec<PathBuf>,
     slot: usize,
     pipe: Pipe,
+    /// It was not there before this server.
+    is_new: bool,
 }
 
 /// An open pipe.
@@ -37,10 +39,12 @@ impl Fifo {
         let Some(path) = paths.first() else {
             return Ok(None);
         };
+        let is_new = fs::symlink_metadata(path).is_err();
         Ok(Some(Self {
             paths: paths.to_vec(),
             slot: 0,
             pipe: Pipe::open(path, heir)?,
+            is_new,
         }))
     }
 
@@ -59,6 +63,7 @@ impl Fifo {
             paths: paths.to_vec(),
             slot,
             pipe,
+            is_new: false,
         }))
     }
 
@@ -79,6 +84,11 @@ impl Fifo {
         self.slot
     }
 
+    /// Was the pipe made by this server?
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
     /// Reads another of the pipes from now on; the one that was read is removed, for another server to have.
     pub(crate) fn select(&mut self, slot: usize) -> Result<(), String> {
         let Some(path) = self.paths.get(slot) else {
@@ -90,7 +100,7 @@ impl Fifo {
         if slot != self.slot {
             let former = std::mem::replace(&mut self.pipe, Pipe::open(path, None)?);
             let left = former.remove(&self.paths[self.slot]);
-            leftover::tell(left.as_slice());
+            leftover::tell("master-fifo", left.as_slice());
             self.slot = slot;
         }
         Ok(())

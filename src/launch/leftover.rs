@@ -1,4 +1,4 @@
-//! [`Leftover`]: what `vacuum` was to remove and could not.
+//! [`Leftover`]: a file that was to be removed (`vacuum`, a start that failed) and could not be.
 
 use std::fs;
 use std::io;
@@ -20,14 +20,14 @@ pub(super) fn remove(path: &Path) -> Option<Leftover> {
     Some(Leftover { path, error })
 }
 
-/// Says once of all that stay which they are, and what to do.
-pub(crate) fn tell(leftovers: &[Leftover]) {
-    if let Some(line) = sentence(leftovers, sys::effective_user()) {
+/// Says once of all that stay which they are, and what to do. `why` they were to be removed: `vacuum`.
+pub(crate) fn tell(why: &str, leftovers: &[Leftover]) {
+    if let Some(line) = sentence(why, leftovers, sys::effective_user()) {
         log::warn!("{line}");
     }
 }
 
-fn sentence(leftovers: &[Leftover], user: u32) -> Option<String> {
+fn sentence(why: &str, leftovers: &[Leftover], user: u32) -> Option<String> {
     let is_forbidden = |leftover: &&Leftover| leftover.error.kind() == io::ErrorKind::PermissionDenied;
     let (forbidden, others): (Vec<&Leftover>, Vec<&Leftover>) = leftovers.iter().partition(is_forbidden);
     let mut parts: Vec<String> = others
@@ -45,7 +45,7 @@ fn sentence(leftovers: &[Leftover], user: u32) -> Option<String> {
             paths.join(", ")
         ));
     }
-    (!parts.is_empty()).then(|| format!("vacuum: not removed: {}", parts.join("; ")))
+    (!parts.is_empty()).then(|| format!("{why}: not removed: {}", parts.join("; ")))
 }
 
 #[cfg(test)]
@@ -58,9 +58,10 @@ mod tests {
             path: path.into(),
             error: kind.into(),
         };
-        assert_eq!(sentence(&[], 7), None);
+        assert_eq!(sentence("vacuum", &[], 7), None);
         let denied = io::ErrorKind::PermissionDenied;
         let line = sentence(
+            "vacuum",
             &[
                 left("/run/a.sock", denied),
                 left("/mnt/b", io::ErrorKind::ReadOnlyFilesystem),

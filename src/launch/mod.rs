@@ -32,9 +32,7 @@ pub(crate) use fifo::Fifo;
 pub(crate) use handover::{Handed, Record, VARIABLE as HANDOVER_VARIABLE};
 pub(crate) use leftover::tell as tell_leftovers;
 pub(crate) use notify::Notifier;
-pub(crate) use pidfile::{
-    remove_all as remove_pidfiles, write as write_pidfile, write_all as write_pidfiles,
-};
+pub(crate) use pidfile::{write as write_pidfile, write_all as write_pidfiles};
 pub(crate) use sockets::Sockets;
 
 use crate::config::{Config, ListenAddress, Pidfile, PidfileMoment, ProtocolKind};
@@ -211,26 +209,20 @@ fn prepare<'a>(
     for line in sockets.close_unused() {
         log::warn!("{line}");
     }
-    write_pidfiles_at(PidfileMoment::Start, &config, adopted.is_some())?;
+    let is_serving = adopted.is_some();
     let pipe = adopted.as_mut().and_then(|(handed, _)| handed.fifo.take());
-    let fifo = fifo(&config, pipe, identity.as_ref()).map_err(|error| vec![error])?;
-    if let Some(identity) = identity.as_ref().filter(|_| sys::effective_user() == 0) {
-        let given = fifo.as_ref().map_or(Ok(()), |fifo| fifo.give_to(identity));
-        given.map_err(|error| vec![error])?;
+    let mut fifo = None;
+    let settle = || {
+        write_pidfiles_at(PidfileMoment::Start, &config, is_serving)?;
+        fifo = open_fifo(&config, pipe, identity.as_ref()).map_err(|error| vec![error])?;
+        assume(&config, identity.as_ref(), &sockets, fifo.as_ref(), is_serving)
+    };
+    if let Err(errors) = settle() {
+        if !is_serving {
+            clear_away(&config, &mut sockets, fifo.as_ref(), false);
+        }
+        return Err(errors);
     }
-    if let Some(identity) = identity.as_ref().filter(|_| sys::effective_user() == 0) {
-        let uid = identity.user.as_ref().map(|user| user.uid);
-        logging::give_to(uid, identity.gid).map_err(|error| vec![error])?;
-    }
-    if let Some(identity) = identity
-        .as_ref()
-        .filter(|_| config.sockets.owner.is_none() && sys::effective_user() == 0)
-    {
-        sockets.give_to(identity).map_err(|error| vec![error])?;
-    }
-    let warnings = privileges::assume(identity.as_ref()).map_err(|error| vec![error])?;
-    warnings.iter().for_each(|warning| log::warn!("{warning}"));
-    write_pidfiles_at(PidfileMoment::Assumed, &config, adopted.is_some())?;
     let titles = Titles::take(&config.processes.procname);
     titles.show(role);
     show_banner(&config, listeners.as_deref().unwrap_or_default());
@@ -247,6 +239,48 @@ fn prepare<'a>(
         waiting: None,
         started,
     })
+}
+
+/// Becomes whom the server is to be, who is given the files that were made, and writes that one's pidfiles.
+fn assume(
+    config: &Config,
+    identity: Option<&Identity>,
+    sockets: &Sockets,
+    fifo: Option<&Fifo>,
+    is_serving: bool,
+) -> Result<(), Vec<String>> {
+    let become_another = || {
+        if let Some(heir) = identity.filter(|_| sys::effective_user() == 0) {
+            fifo.map_or(Ok(()), |fifo| fifo.give_to(heir))?;
+            logging::give_to(heir.user.as_ref().map(|user| user.uid), heir.gid)?;
+            if config.sockets.owner.is_none() {
+                sockets.give_to(heir)?;
+            }
+        }
+        privileges::assume(identity)
+    };
+    let warnings = become_another().map_err(|error| vec![error])?;
+    warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    write_pidfiles_at(PidfileMoment::Assumed, config, is_serving)
+}
+
+/// Removes the files by which others find the server: sockets', pidfiles, the pipe for commands. Those of one that has served
+/// stay, unless there is `vacuum`; those that one made which never came up are of no use to anybody.
+pub(crate) fn clear_away(config: &Config, sockets: &mut Sockets, fifo: Option<&Fifo>, has_served: bool) {
+    let vacuum = config.sockets.vacuum;
+    if has_served && !vacuum {
+        return;
+    }
+    let mut left = sockets.release_unused(std::iter::empty(), true);
+    left.extend(pidfile::remove_all(&config.processes.pidfiles));
+    let fifo = fifo.filter(|fifo| vacuum || fifo.is_new());
+    left.extend(fifo.and_then(Fifo::remove));
+    let why = if has_served {
+        "vacuum"
+    } else {
+        "a start that failed"
+    };
+    leftover::tell(why, &left);
 }
 
 /// Writes the pidfiles whose moment it is. `is_serving`: it does already, perhaps by rights that it has no more.
@@ -271,7 +305,7 @@ fn set_descriptor_limit(asked: u64) {
 }
 
 /// The pipe for commands. `pipe`: the one that a master before us read, and its place in the list.
-fn fifo(
+fn open_fifo(
     config: &Config,
     pipe: Option<(usize, OwnedFd)>,
     identity: Option<&Identity>,

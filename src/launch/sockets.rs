@@ -134,7 +134,7 @@ impl Sockets {
             return Ok(listeners);
         }
         let left: Vec<Leftover> = made.iter().filter_map(remove_file).collect();
-        leftover::tell(&left);
+        leftover::tell("sockets of no use", &left);
         Err(errors)
     }
 

@@ -7,9 +7,7 @@ use super::report;
 use super::supervisor::{Input, MoldId, Notice, Output, Settings, Urge, plural, seconds};
 use super::{GenerationFiles, Link, Master, send, settings_of};
 use crate::config::{Config, PidfileMoment};
-use crate::launch::{
-    Control, Fifo, Waiting, beyond, remove_pidfiles, tell_leftovers, write_pidfile, write_pidfiles,
-};
+use crate::launch::{Control, Waiting, beyond, clear_away, tell_leftovers, write_pidfile, write_pidfiles};
 use crate::logging;
 use crate::mold::{Channel, Mold, Request};
 use crate::server::Ferry;
@@ -355,7 +353,8 @@ impl Master<'_> {
             .values()
             .chain(&self.pending)
             .flat_map(|files| &files.listeners);
-        tell_leftovers(&self.sockets.release_unused(in_use, self.config.sockets.vacuum));
+        let left = self.sockets.release_unused(in_use, self.config.sockets.vacuum);
+        tell_leftovers("vacuum", &left);
     }
 
     fn notify(&self, notice: &Notice) {
@@ -374,13 +373,7 @@ impl Master<'_> {
     pub(super) fn end(&mut self, status: i32, reason: Option<&str>) {
         self.generations.clear();
         self.pending = None;
-        let vacuum = self.config.sockets.vacuum;
-        let mut left = self.sockets.release_unused(std::iter::empty(), vacuum);
-        if vacuum {
-            left.extend(remove_pidfiles(&self.config.processes.pidfiles));
-            left.extend(self.fifo.iter().filter_map(Fifo::remove));
-        }
-        tell_leftovers(&left);
+        clear_away(&self.config, &mut self.sockets, self.fifo.as_ref(), self.is_up);
         if let Some(waiting) = self.waiting.take() {
             waiting.fail(
                 status,

@@ -3,7 +3,11 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::process::Command;
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 use crate::support::server::assert_line;
 use crate::support::{HTTP, Server, venv};
@@ -95,10 +99,73 @@ fn why_a_server_does_not_start_is_told_beside_its_log_too() {
 }
 
 #[test]
+fn a_start_that_fails_leaves_no_file_behind() {
+    for (lines, status, reason) in [
+        ("pidfile = %dmissing/pid", 1, "missing/pid"),
+        ("pidfile = %dpid\npidfile2 = %dmissing/pid", 1, "missing/pid"),
+        ("pidfile = %dpid\nmaster-fifo = %dmissing/fifo", 1, "missing/fifo"),
+        (
+            "pidfile = %dpid\nmaster-fifo = %dfifo\npidfile2 = %dmissing/pid",
+            1,
+            "missing/pid",
+        ),
+        (
+            "pidfile = %dpid\nmaster-fifo = %dfifo\nsocket = %dmissing/app.sock",
+            1,
+            "missing/app.sock",
+        ),
+        (
+            "pidfile = %dpid\npidfile2 = %dpid2\nmaster-fifo = %dfifo",
+            NO_APPLICATION,
+            "nowhere",
+        ),
+        (
+            "pidfile = %dpid\npidfile2 = %dpid2\nmaster = false",
+            NO_APPLICATION,
+            "nowhere",
+        ),
+    ] {
+        let finished = Server::new()
+            .app("import nowhere\n")
+            .ini(&format!("socket = %dapp.sock\nmodule = app\n{lines}\n"))
+            .run();
+        finished.assert_refused(status, &[reason]);
+        for name in ["app.sock", "pid", "pid2", "fifo"] {
+            assert!(!finished.path().join(name).exists(), "{lines}: {name}");
+        }
+        assert_eq!(finished.log.matches("not removed").count(), 0, "{}", finished.log);
+    }
+}
+
+#[test]
+fn a_start_that_fails_takes_nothing_of_others_away() {
+    for (lines, reason) in [
+        (
+            "pidfile = %dpid\nsocket = %dtaken.sock",
+            "another process listens",
+        ),
+        ("master-fifo = %dfifo\npidfile2 = %dmissing/pid", "missing/pid"),
+    ] {
+        let server = Server::new();
+        let path = server.path().to_owned();
+        let _listener = UnixListener::bind(path.join("taken.sock")).unwrap();
+        mkfifo(&path.join("fifo"), Mode::S_IRWXU).unwrap();
+        fs::write(path.join("pid"), "1\n").unwrap();
+        let finished = server
+            .ini(&format!("socket = %dapp.sock\nmodule = app\n{lines}\n"))
+            .run();
+        finished.assert_refused(1, &[reason]);
+        let names = ["taken.sock", "fifo", "app.sock"].map(|name| path.join(name).exists());
+        assert_eq!(names, [true, true, false], "{lines}");
+        assert_eq!(fs::read_to_string(path.join("pid")).unwrap(), "1\n");
+    }
+}
+
+#[test]
 fn a_socket_file_left_behind_is_no_trouble() {
     let server = Server::new();
     // A listener that is gone leaves its file.
-    drop(std::os::unix::net::UnixListener::bind(server.path().join("app.sock")).unwrap());
+    drop(UnixListener::bind(server.path().join("app.sock")).unwrap());
     let server = server.ini("http = %dapp.sock\nmodule = app\n").start();
     assert_eq!(server.connect_unix("app.sock").get("/").text(), "hello\n");
 }
