@@ -314,6 +314,7 @@ impl Roster {
             self.leader = Some(thread);
         }
         if self.pace.is_slow()
+            && self.has_room()
             && let Some(called) = self.call()
         {
             return Some((called, Call::Act));

@@ -91,6 +91,7 @@ fn slow_work_calls_no_one_while_the_loop_is_attended_and_nothing_is_left() {
     make_slow(&mut roster, start);
     assert!(roster.is_polling());
     assert_eq!(roster.begin_work(2, false), None);
+    roster.end_work(start, start + LONG);
     assert_eq!(roster.begin_work(2, true), Some((1, Call::Act)));
 }
 
@@ -294,4 +295,11 @@ fn who_finds_no_place_does_not_watch() {
     assert_eq!(roster.begin_work(1, false), Some((4, Call::Watch)));
     roster.watcher = None;
     assert!(!roster.stand_by(0));
+    roster.end_work(start, start);
+    // Nor is anyone called who would find none.
+    make_slow(&mut roster, start);
+    roster.stand_by(1);
+    roster.watcher = Some(4);
+    assert_eq!(roster.first_to_serve(), Some(1));
+    assert_eq!(roster.begin_work(0, true), None);
 }
