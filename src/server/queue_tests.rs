@@ -403,9 +403,9 @@ fn no_request_is_read_while_all_threads_have_bodies_of_pieces() {
     };
     let pulled = asked.pull(&Flusher::new(|_| None));
     event_loop.take_back(0, Some(id), Some(pulled), Instant::now());
-    // The client is gone: the end of its body is its thread's as well.
-    let place = (0..2).find(|&place| event_loop.owner_of_work(place) == Some(Some(0)));
-    let end = event_loop.take_work_at(place.unwrap(), 0).unwrap();
+    // The client is gone: the end of its body is its thread's as well, and comes before all else.
+    assert_eq!(event_loop.owner_of_work(1), Some(Some(1)));
+    let end = event_loop.take_work_at(0, 0).unwrap();
     assert_eq!(target(&end), "(an end)");
     assert_eq!(event_loop.attached(), [0, 1]);
     event_loop.take_back(0, None, None, Instant::now());

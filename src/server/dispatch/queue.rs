@@ -164,9 +164,13 @@ impl Queue {
         }
     }
 
-    /// A body to be dropped, by `owner` where it is one's.
+    /// A body to be dropped, by `owner` where it is one's: at once, since that thread does nothing else before.
     pub(super) fn push_discard(&mut self, source: Box<dyn BodySource>, owner: Option<usize>) {
-        self.work.push_back(Work::Discard(source, owner));
+        let work = Work::Discard(source, owner);
+        match owner {
+            Some(_) => self.work.push_front(work),
+            None => self.work.push_back(work),
+        }
     }
 
     pub(super) fn has_work(&self) -> bool {
