@@ -291,9 +291,9 @@ impl Pool {
         if let Some(minder) = self.stations.last() {
             minder.call(Call::Act);
         }
-        if shift.roster.is_awaited() {
-            shift.worker.event_loop.rouse();
-        }
+        // Whoever is supposed to wait for events: another may have taken what was to end the wait of one who has given the
+        // loop back since. Each who ends passes it on.
+        shift.worker.event_loop.rouse();
     }
 
     /// Waits, without the loop in hand, until something calls for that thread, or for at most `errand`.
