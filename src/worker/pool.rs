@@ -193,8 +193,7 @@ impl Pool {
                 worker,
                 roster,
                 ended: None,
-                is_short: false,
-                next_complaint: None,
+                is_short: None,
             }),
         })
     }

@@ -90,6 +90,27 @@ fn a_crowd_of_slow_readers_beyond_the_spare_threads_is_no_deadlock() {
 }
 
 #[test]
+fn it_is_said_that_all_threads_wait_for_clients_and_newcomers_are_let_in_when_one_is_over() {
+    for (lines, threads) in [("spare-threads = 0", 1), ("threads = 2\nspare-threads = 1", 3)] {
+        let server = serving(lines);
+        let mut readers = crowd(&server, "s", threads);
+        soon("they have begun", || {
+            Events::of(&server).called_and_closed("s").0 == threads
+        });
+        let mut other = server.ask("/who");
+        server.wait_for_log(&[
+            &format!("its threads, {threads} with the spare ones, all have a streamed answer"),
+            "more spare-threads",
+        ]);
+        readers.remove(0).finish();
+        assert_eq!(other.response().status, 200);
+        assert_eq!(server.get("/who").status, 200, "a newcomer");
+        finish_all(readers);
+        assert_eq!(server.count_log("all have a streamed answer"), 1);
+    }
+}
+
+#[test]
 fn a_crowd_of_slow_readers_that_leaves_unread_makes_way_for_others() {
     for (lines, places) in FEW_SPARE {
         let server = serving(lines);

@@ -1,7 +1,6 @@
 //! [`Shift`]: the loop and who does what, behind one lock; and what a thread that has it in hand is to do next.
 
 use std::io;
-use std::mem;
 use std::time::{Duration, Instant};
 
 use crate::server::Work;
@@ -10,7 +9,9 @@ use super::super::roster::{Call, Role, Roster};
 use super::super::{Departure, Worker};
 use super::member::Member;
 
-/// How often the log says that there are too few threads.
+/// When there have been too few threads for so long, the log says so.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it does.
 const COMPLAINT: Duration = Duration::from_secs(60);
 
 /// The loop, and who does what.
@@ -19,10 +20,8 @@ pub(in crate::worker) struct Shift {
     pub(in crate::worker) roster: Roster,
     /// Set when everything is over.
     pub(super) ended: Option<Departure>,
-    /// All threads are attached, and others are to take what comes.
-    pub(super) is_short: bool,
-    /// When that is worth another line in the log.
-    pub(super) next_complaint: Option<Instant>,
+    /// All threads are attached, and others are to take what comes: when that is worth a line in the log.
+    pub(super) is_short: Option<Instant>,
 }
 
 /// What a thread does next.
@@ -57,7 +56,8 @@ impl Shift {
             }
             self.take_over_from_minder();
             self.roster.set_attached(self.worker.event_loop.attached());
-            if !self.roster.is_plain() || self.is_short || !self.roster.serves(member.number) {
+            self.note_relief();
+            if !self.roster.is_plain() || !self.roster.serves(member.number) {
                 return self.share_out(member).map(Some);
             }
             let has_work = self.worker.event_loop.has_work();
@@ -90,31 +90,37 @@ impl Shift {
     /// How long that thread may wait for events.
     pub(super) fn timeout(&mut self, member: &Member<'_>) -> Option<Duration> {
         let timeout = self.worker.timeout(member.runtime.is_some());
-        let was_short = mem::replace(&mut self.is_short, self.worker.event_loop.is_out_of_threads());
-        let look = match (was_short, self.is_short) {
-            (_, true) => {
-                self.complain();
-                self.worker.give_away()
-            }
-            (true, false) => {
-                self.worker.event_loop.unburden();
-                None
-            }
-            (false, false) => None,
-        };
-        [timeout, look].into_iter().flatten().min()
+        match self.worker.event_loop.is_out_of_threads() {
+            true => [timeout, self.be_short()].into_iter().flatten().min(),
+            false => timeout,
+        }
     }
 
-    fn complain(&mut self) {
+    /// There is no thread for another request: others are to take what comes. How long until there is to be looked again.
+    fn be_short(&mut self) -> Option<Duration> {
         let now = self.worker.event_loop.now();
-        if self.next_complaint.is_none_or(|next| next <= now) {
-            self.next_complaint = Some(now + COMPLAINT);
+        let mut due = *self.is_short.get_or_insert(now + PATIENCE);
+        if due <= now {
+            due = now + COMPLAINT;
+            self.is_short = Some(due);
             log::warn!(
-                "worker {}: all {} threads have an answer that is streamed and wait for its client (threads, \
-                 spare-threads); other requests wait for one of them, or for another worker",
+                "worker {}: its threads, {} with the spare ones, all have a streamed answer whose client takes its time; other \
+                 requests wait for one of them to end, or for another worker (more spare-threads, or a proxy that buffers)",
                 self.worker.seat.facts.number,
                 self.worker.event_loop.attached().len()
             );
+        }
+        [Some(due.saturating_duration_since(now)), self.worker.give_away()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Are there threads enough again?
+    fn note_relief(&mut self) {
+        if self.is_short.is_some() && !self.worker.event_loop.is_out_of_threads() {
+            self.is_short = None;
+            self.worker.event_loop.unburden();
         }
     }
 
