@@ -82,7 +82,13 @@ impl Shift {
         let now = self.worker.event_loop.now();
         let is_overdue = self.roster.is_overdue(now);
         // Where threads are attached, who came back may have found nothing for itself, and left the loop here.
-        let is_nobodys = !self.roster.is_plain() && !self.roster.is_polling();
+        // So may those who left it here for the sake of work that another has taken.
+        let was_minded = self.roster.is_minded();
+        if was_minded {
+            self.worker.event_loop.unburden();
+            self.roster.end_minding();
+        }
+        let is_nobodys = (was_minded || !self.roster.is_plain()) && !self.roster.is_polling();
         if (has_work || is_overdue || is_nobodys)
             && let Some(called) = self.roster.call_anyone()
         {

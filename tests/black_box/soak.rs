@@ -2,6 +2,8 @@
 //!
 //! A short run by default. `UWRS_SOAK=50000` says how many requests of each kind there are after the first tenth.
 
+use std::thread;
+
 use crate::support::growth::{Growth, number};
 use crate::support::{Connection, HTTP, Running, Server, TOOLBOX, packet, venv};
 
@@ -146,6 +148,23 @@ fn memory_is_flat_over_requests_of_every_kind() {
 #[test]
 fn memory_is_flat_over_requests_of_every_kind_with_threads() {
     soak("threads = 3");
+}
+
+#[test]
+fn clients_that_leave_amidst_side_by_side_shut_nobody_out() {
+    let server = Server::new()
+        .app(&format!("{TOOLBOX}\ndel Stream.close\n"))
+        .ini(&format!(
+            "{HTTP}socket = %duwsgi.sock\nthreads = 3\ndisable-logging = true\n"
+        ))
+        .start();
+    let count = number("UWRS_SOAK", 500) * 4;
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| over_uwsgi(&server, Kind::Gone, count));
+        }
+    });
+    assert_eq!(server.get("/").status, 200);
 }
 
 #[test]

@@ -89,6 +89,8 @@ impl Shift {
 
     /// How long that thread may wait for events.
     pub(super) fn timeout(&mut self, member: &Member<'_>) -> Option<Duration> {
+        // Who left the loop to the minder for the sake of work that could not be had after all has it now.
+        self.end_minding();
         let timeout = self.worker.timeout(member.runtime.is_some());
         match self.worker.event_loop.is_out_of_threads() {
             true => [timeout, self.be_short()].into_iter().flatten().min(),
@@ -148,12 +150,19 @@ impl Shift {
         if self.roster.is_awaited() {
             event_loop.glance_outside();
         }
-        if self.roster.leaves_minder(event_loop.has_work()) {
+        if !self.roster.leaves_minder(event_loop.has_work()) {
+            self.end_minding();
+        }
+    }
+
+    /// The loop is the minder's no longer: newcomers are let in again.
+    fn end_minding(&mut self) {
+        if !self.roster.is_minded() {
             return;
         }
-        event_loop.unburden();
+        self.worker.event_loop.unburden();
         if self.roster.is_awaited() {
-            event_loop.rouse();
+            self.worker.event_loop.rouse();
         }
         self.roster.end_minding();
     }
