@@ -3,6 +3,8 @@
 //!
 //! A short run by default. `UWRS_FAULT_SECONDS=120` says for how long; `--nocapture` shows the figures.
 
+mod streams;
+
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
@@ -24,7 +26,6 @@ const LEEWAY: [u64; 3] = [1 << 20, 1 << 20, 16 << 20];
 const OPTIONS: &str = "\
 socket = %duwsgi.sock
 processes = 3
-threads = 2
 harakiri = 3
 max-requests = 500
 max-requests-delta = 100
@@ -155,13 +156,14 @@ fn annoy(port: u16, record: &Record, seed: u64) {
     while record.goes_on() {
         let mut connection = Connection::tcp(port);
         let is_oversized = dice.below(3) == 0;
-        let bytes = match dice.below(6) {
+        let bytes = match dice.below(7) {
             _ if is_oversized => oversized(&mut dice),
             0 => b"GET / HT".to_vec(),
             1 => b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nhalf".to_vec(),
             2 => get("/zeros/3000000"),
             3 => get("/stream/1000/2000"),
             4 => get("/").repeat(50),
+            5 => get("/numbered/rude/200/20000/0"),
             _ => get("/sleep/0.1"),
         };
         // It may be refused before all of it is sent, and whoever has it may be killed.
@@ -268,6 +270,8 @@ fn warm(server: &Running) {
             let port = server.port();
             scope.spawn(move || {
                 let mut connection = Connection::tcp(port);
+                let mut slow = Connection::narrow(port);
+                slow.send("GET /numbered/warm/200/20000/0 HTTP/1.1\r\nHost: x\r\n\r\n");
                 for _ in 0..20 {
                     connection.post("/echo", vec![b'x'; 300_000]);
                     if number % 2 == 0 {
@@ -275,6 +279,7 @@ fn warm(server: &Running) {
                     }
                     connection = Connection::tcp(port);
                 }
+                slow.response();
             });
         }
     });
@@ -282,10 +287,19 @@ fn warm(server: &Running) {
 
 #[test]
 fn whatever_happens_answers_are_right_and_nothing_is_lost_or_leaked() {
-    let seconds = std::env::var("UWRS_FAULT_SECONDS").map_or(20, |seconds| seconds.parse().unwrap());
+    run("threads = 2");
+}
+
+#[test]
+fn whatever_happens_to_workers_of_one_thread_answers_are_right_and_nothing_is_lost_or_leaked() {
+    run("threads = 1\nharakiri-graceful-timeout = 3");
+}
+
+fn run(lines: &str) {
+    let seconds = std::env::var("UWRS_FAULT_SECONDS").map_or(15, |seconds| seconds.parse().unwrap());
     let server = Server::new()
-        .app(&format!("{TOOLBOX}\ndel Stream.close\n"))
-        .ini(&format!("{HTTP}{OPTIONS}"))
+        .app(&format!("{TOOLBOX}\n{}", streams::NUMBERED))
+        .ini(&format!("{HTTP}{OPTIONS}{lines}\n"))
         .start();
     let port = server.port();
     // What comes up once in a master comes with its first reload.
@@ -299,6 +313,10 @@ fn whatever_happens_answers_are_right_and_nothing_is_lost_or_leaked() {
         for seed in 0..8 {
             let path = path.clone();
             scope.spawn(move || check(port, &path, record, seed));
+        }
+        for seed in 20..25 {
+            let path = path.clone();
+            scope.spawn(move || streams::follow(port, &path, record, seed));
         }
         for seed in 100..104 {
             scope.spawn(move || annoy(port, record, seed));
@@ -318,24 +336,24 @@ fn whatever_happens_answers_are_right_and_nothing_is_lost_or_leaked() {
     let lost = record.lost.lock().unwrap().len();
     let unexplained = record.unexplained(&server.log());
     let mut told = format!("{disturbances}\n");
-    let (answered, rude) = (
-        record.answered.load(Ordering::Relaxed),
-        record.rude.load(Ordering::Relaxed),
-    );
+    let [answered, streamed, rude] =
+        [&record.answered, &record.streamed, &record.rude].map(|count| count.load(Ordering::Relaxed));
     let _ = writeln!(
         told,
-        "{answered} answered rightly, {lost} lost with a worker, {rude} rude clients",
+        "{answered} answered rightly, {streamed} streams as well, {lost} lost with a worker, {rude} rude clients",
     );
     let _ = writeln!(told, "before: {before:?}\nafter:  {after:?}");
     println!("{told}");
     let wrong = record.wrong.lock().unwrap();
     assert!(wrong.is_empty(), "{wrong:#?}\n{told}{}", server.log());
     assert!(unexplained.is_empty(), "{unexplained:#?}\n{told}{}", server.log());
+    let misdeeds = streams::misdeeds(&server);
+    assert!(misdeeds.is_empty(), "{misdeeds:#?}\n{told}{}", server.log());
     assert_eq!(before.processes, after.processes, "{told}");
     for (index, leeway) in LEEWAY.into_iter().enumerate() {
         assert!(after.memory[index] < before.memory[index] + leeway, "{told}");
     }
-    assert!(answered > 500, "{told}");
+    assert!(answered > 500 && streamed > 20, "{told}");
     assert!(server.count_log("(harakiri = 3)") > 0, "{told}{}", server.log());
     assert_eq!(server.count_log("panicked"), 0, "{}", server.log());
 }

@@ -15,6 +15,8 @@ const AGONY: Duration = Duration::from_millis(500);
 /// A request that has no answer, or no whole one.
 #[derive(Debug)]
 pub(crate) struct Lost {
+    /// Who had it, where that is known.
+    worker: Option<i32>,
     sent: Instant,
     noticed: Instant,
     #[expect(dead_code, reason = "shown by a test that fails")]
@@ -28,6 +30,7 @@ pub(crate) struct Lost {
 pub(crate) struct Record {
     pub(crate) stop: AtomicBool,
     pub(crate) answered: AtomicUsize,
+    pub(crate) streamed: AtomicUsize,
     pub(crate) rude: AtomicUsize,
     pub(crate) wrong: Mutex<Vec<String>>,
     pub(crate) lost: Mutex<Vec<Lost>>,
@@ -43,8 +46,18 @@ impl Record {
 
     /// A request was sent then and has no answer.
     pub(crate) fn lose(&self, sent: Instant, what: String, why: io::Error) {
+        self.put_down(None, sent, what, why);
+    }
+
+    /// A request was sent then, and that worker has not answered it to the end.
+    pub(crate) fn lose_with(&self, worker: i32, sent: Instant, what: String, why: io::Error) {
+        self.put_down(Some(worker), sent, what, why);
+    }
+
+    fn put_down(&self, worker: Option<i32>, sent: Instant, what: String, why: io::Error) {
         let noticed = Instant::now();
         self.lost.lock().unwrap().push(Lost {
+            worker,
             sent,
             noticed,
             what,
@@ -63,9 +76,15 @@ impl Record {
         let mut deaths = std::mem::take(&mut *self.deaths.lock().unwrap());
         // A mold has no request; what seemed to be one and was a worker is in the log with its pid.
         deaths.retain(|(_, pid)| log.contains(&format!("(pid {pid}) was killed by SIGKILL")));
-        let held = |lost: &Lost, at| lost.sent <= at + AGONY && at <= lost.noticed;
+        let held = |lost: &Lost, (at, pid): (Instant, i32)| {
+            lost.sent <= at + AGONY && at <= lost.noticed && lost.worker.is_none_or(|worker| worker == pid)
+        };
         let mut lost = std::mem::take(&mut *self.lost.lock().unwrap());
-        lost.retain(|lost| !deaths.iter().any(|&(at, _)| held(lost, at)));
+        // Whoever has a request that is stuck is killed by its master, and what it streams meanwhile dies with it.
+        let was_overdue = |pid| log.contains(&format!("(pid {pid}) did not leave within"));
+        lost.retain(|lost| {
+            !deaths.iter().any(|&death| held(lost, death)) && !lost.worker.is_some_and(was_overdue)
+        });
         lost
     }
 }
