@@ -418,3 +418,16 @@ fn the_largest_answers_are_taken_by_readers_that_dawdle() {
         wait_until_closed(&server, "s", 4).assert_each_has_its_thread(places);
     }
 }
+
+#[test]
+fn where_streams_end_side_by_side_newcomers_are_let_in_afterwards() {
+    let server = serving("threads = 4");
+    for round in 0..8 {
+        let readers = Reader::crowd(&server, &format!("r{round}s"), 6);
+        let names: Vec<String> = (0..6).map(|number| format!("r{round}s{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        wait_until_shut(&server, &names);
+        finish_all(readers);
+        assert_eq!(server.get("/who").status, 200, "round {round}");
+    }
+}

@@ -57,7 +57,8 @@ impl Shift {
             self.take_over_from_minder();
             self.roster.set_attached(self.worker.event_loop.attached());
             self.note_relief();
-            if !self.roster.is_plain() || !self.roster.serves(member.number) {
+            let may_serve = self.roster.serves(member.number) && self.roster.has_place(member.number);
+            if !self.roster.is_plain() || !may_serve {
                 return self.share_out(member).map(Some);
             }
             let has_work = self.worker.event_loop.has_work();
