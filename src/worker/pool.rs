@@ -306,9 +306,11 @@ impl Pool {
         let mut watches = shift.roster.stand_by(number);
         drop(shift);
         let mut sight = self.beacon.look();
+        let due = errand.map(|errand| Instant::now() + errand);
         loop {
             let patience = watches.then_some(OVERDUE);
-            match [patience, errand].into_iter().flatten().min() {
+            let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+            match [patience, left].into_iter().flatten().min() {
                 Some(patience) => thread::park_timeout(patience),
                 None => thread::park(),
             }
@@ -318,7 +320,8 @@ impl Pool {
                 None => {}
             }
             let seen = self.beacon.look();
-            if watches && self.beacon.is_overdue(seen, Instant::now()) || errand.is_some() {
+            let now = Instant::now();
+            if watches && self.beacon.is_overdue(seen, now) || due.is_some_and(|due| due <= now) {
                 return self.step_forward(number);
             }
             if watches && seen == sight {

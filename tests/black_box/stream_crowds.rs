@@ -11,7 +11,7 @@ use crate::support::streams::{
     Events, LARGE, Reader, Shape, Who, finish_all, serving, wait_until_closed, wait_until_quiet,
     wait_until_shut,
 };
-use crate::support::{Running, process, soon};
+use crate::support::{Running, Server, process, soon};
 
 /// Enough that a client which reads nothing is waited for, and no more: 4 MiB.
 const MODEST: Shape = Shape {
@@ -50,6 +50,20 @@ fn processor_time(pid: i32) -> Duration {
     // Linux counts in hundredths of a second, whatever its own clock does.
     let ticks: u64 = ticks.map(|field| field.parse::<u64>().unwrap()).sum();
     Duration::from_millis(ticks * 10)
+}
+
+/// How often the threads of a process have gone to sleep: those whose name begins so.
+fn naps(pid: i32, names: &str) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let statuses = tasks.filter_map(|task| fs::read_to_string(task.unwrap().path().join("status")).ok());
+    let of_these = statuses.filter(|status| status.starts_with(&format!("Name:\t{names}")));
+    let naps = of_these.filter_map(|status| {
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("voluntary_ctxt_switches"))?;
+        line.split_whitespace().last()?.parse::<u64>().ok()
+    });
+    naps.sum()
 }
 
 /// Kinds of workers with few spare threads, and how many requests run in each at once.
@@ -430,4 +444,47 @@ fn where_streams_end_side_by_side_newcomers_are_let_in_afterwards() {
         finish_all(readers);
         assert_eq!(server.get("/who").status, 200, "round {round}");
     }
+}
+
+/// Quicker than what is written down of the other takes.
+const QUICK_APP: &str = r#"
+import os, time
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/sleep":
+        time.sleep(0.3)
+    start_response("200 OK", [])
+    if path == "/stream":
+        return (b"x" * 65536 for _ in range(128))
+    return [b"%d" % os.getpid()]
+"#;
+
+#[test]
+fn spare_threads_that_stand_by_sleep() {
+    let server = Server::new()
+        .app(QUICK_APP)
+        .ini("http = 127.0.0.1:0\nmodule = app\ndisable-logging = true\nthreads = 2\n")
+        .start();
+    let streams = [0, 1].map(|_| Reader::http_at(&server, "s", "/stream", LARGE));
+    thread::sleep(Duration::from_millis(500));
+    // Two spare ones, which serve, are made for these.
+    let busy = [0, 1].map(|_| server.ask("/sleep"));
+    for mut client in busy {
+        assert_eq!(client.response().status, 200);
+    }
+    let mut other = server.connect();
+    for _ in 0..5 {
+        for _ in 0..200 {
+            other.get("/");
+        }
+        thread::sleep(Duration::from_millis(100));
+        // For a moment somebody watches.
+        let worker = other.get("/").text().parse().unwrap();
+        thread::sleep(Duration::from_millis(50));
+        let before = naps(worker, "core");
+        thread::sleep(Duration::from_millis(500));
+        let taken = naps(worker, "core") - before;
+        assert!(taken < 60, "{taken} in half a second");
+    }
+    drop(streams);
 }
