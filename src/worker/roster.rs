@@ -313,20 +313,33 @@ impl Roster {
         if !self.is_polling {
             self.leader = Some(thread);
         }
-        if self.pace.is_slow()
-            && self.has_room()
+        // One who finds no place to work in would come, or watch, for nothing.
+        let has_room = self.has_room();
+        if has_room
+            && self.pace.is_slow()
             && let Some(called) = self.call()
         {
             return Some((called, Call::Act));
         }
-        if self.is_polling || self.is_minded() || self.watcher.is_some() {
+        if self.is_polling || self.is_minded() || has_room && self.watcher.is_some() {
             return None;
         }
-        let minder = (self.minder == Minder::StandsBy).then_some(self.minder_number);
-        // One who finds no place to work in would have watched for nothing.
-        let standing = self.first_to_serve().filter(|_| self.has_room());
-        self.watcher = standing.or(minder);
-        self.watcher.map(|watcher| (watcher, Call::Watch))
+        let standing = self.first_to_serve().filter(|_| has_room);
+        let Some(standing) = standing else {
+            return self.leave_to_minder().map(|minder| (minder, Call::Watch));
+        };
+        self.watcher = Some(standing);
+        Some((standing, Call::Watch))
+    }
+
+    /// The minder, which is to watch: the loop is nobody's. `None`: it does so, or is on its way.
+    pub(super) fn leave_to_minder(&mut self) -> Option<usize> {
+        let is_called = self.minder == Minder::StandsBy && self.watcher != Some(self.minder_number);
+        if !is_called {
+            return None;
+        }
+        self.watcher = Some(self.minder_number);
+        self.watcher
     }
 
     /// A thread comes back from its work.
@@ -354,7 +367,14 @@ impl Roster {
         if !is_watched && (!is_minder || self.busy > 0) {
             self.watcher = Some(thread);
         }
+        debug_assert!(!self.is_forsaken(), "nobody is left to wait for events: {self:?}");
         self.watcher == Some(thread)
+    }
+
+    /// Do all stand by, called by nobody, though nobody waits for events?
+    fn is_forsaken(&self) -> bool {
+        let is_called = self.standing.len() < self.threads || self.minder != Minder::StandsBy;
+        !is_called && !self.is_polling && self.busy == 0 && self.watcher.is_none()
     }
 
     /// `thread` stands by no longer.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::server::Work;
 
-use super::super::roster::Role;
+use super::super::roster::{Call, Role};
 use super::Pool;
 use super::member::Member;
 use super::shift::{Duty, Shift};
@@ -64,6 +64,11 @@ impl Shift {
                 return Ok(Duty::Wait(self.timeout(member)));
             };
             member.pool.call(other);
+        }
+        if self.roster.is_nobodys()
+            && let Some(minder) = self.roster.leave_to_minder()
+        {
+            member.pool.stations[minder].call(Call::Watch);
         }
         let has_rested = now.saturating_duration_since(member.worked) >= REST;
         Ok(match has_rested && self.roster.dismiss(number) {

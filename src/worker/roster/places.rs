@@ -43,6 +43,11 @@ impl Roster {
         self.busy + self.expected.len() < self.places
     }
 
+    /// Are all places taken, and nobody has the loop?
+    pub(in crate::worker) fn is_nobodys(&self) -> bool {
+        !self.has_room() && !self.is_polling && !self.is_minded()
+    }
+
     pub(super) fn may_watch(&self, thread: usize) -> bool {
         self.serves(thread) && self.has_room()
     }

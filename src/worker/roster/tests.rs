@@ -303,3 +303,22 @@ fn who_finds_no_place_does_not_watch() {
     assert_eq!(roster.first_to_serve(), Some(1));
     assert_eq!(roster.begin_work(0, true), None);
 }
+
+#[test]
+fn who_watches_when_the_last_place_is_taken_is_relieved_by_the_minder() {
+    let start = Instant::now();
+    let mut roster = with_spares(2, start);
+    roster.stand_by(4);
+    roster.set_attached(&[0]);
+    assert_eq!(roster.recruit(), Some(2));
+    roster.end_recruiting(true);
+    roster.stop_expecting(2);
+    roster.step_forward(0);
+    roster.watcher = Some(1);
+    assert_eq!(roster.begin_work(0, false), None, "it has a place itself");
+    assert_eq!(roster.begin_work(2, false), Some((4, Call::Watch)));
+    assert!(roster.is_nobodys());
+    assert_eq!(roster.leave_to_minder(), None, "it watches");
+    roster.begin_minding(start);
+    assert!(!roster.is_nobodys());
+}
