@@ -213,11 +213,12 @@ impl Worker {
             }
             let heard = self.event_loop.turn(self.timeout(true))?;
             self.hear(&heard);
-            if let Some(departure) = self.departure(true) {
-                return Ok(departure);
-            }
+            // What waits there now, though it be only the end of an answer, is done before the worker leaves.
             if let Some(gateway) = self.event_loop.take_gateway() {
                 return Ok(pool::serve(self, &*gateway, Vec::new(), runtime));
+            }
+            if let Some(departure) = self.departure(true) {
+                return Ok(departure);
             }
         }
     }
