@@ -80,11 +80,7 @@ impl Record {
             lost.sent <= at + AGONY && at <= lost.noticed && lost.worker.is_none_or(|worker| worker == pid)
         };
         let mut lost = std::mem::take(&mut *self.lost.lock().unwrap());
-        // Whoever has a request that is stuck is killed by its master, and what it streams meanwhile dies with it.
-        let was_overdue = |pid| log.contains(&format!("(pid {pid}) did not leave within"));
-        lost.retain(|lost| {
-            !deaths.iter().any(|&death| held(lost, death)) && !lost.worker.is_some_and(was_overdue)
-        });
+        lost.retain(|lost| !deaths.iter().any(|&death| held(lost, death)));
         lost
     }
 }
