@@ -13,6 +13,7 @@ mod reading;
 mod streamed;
 
 use answering::error_page;
+pub(crate) use answering::unavailable;
 pub(crate) use deadline::Patience;
 
 use std::io::{self, ErrorKind};

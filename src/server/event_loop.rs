@@ -268,6 +268,7 @@ impl EventLoop {
         self.deliver_mail();
         self.continue_ready();
         self.tell_overdue();
+        self.send_away_waiting();
         self.sweep();
         self.give_up_overdue();
         self.accept_again();

@@ -10,11 +10,12 @@ use crate::support::{HTTP, Running, Server, packet, process, soon};
 
 /// An application that gets stuck in several ways.
 const APP: &str = r#"
-import ctypes, faulthandler, os, re, time
+import ctypes, faulthandler, os, re, sys, time
 
 faulthandler.enable()
 
 def stuck_in_python():
+    print("here it stays", file=sys.stderr, flush=True)
     time.sleep(3600)
 
 def stuck_in_an_expression():
@@ -59,6 +60,22 @@ def application(environ, start_response):
 /// A server with these lines too.
 fn server(lines: &str) -> Running {
     Server::new().app(APP).ini(&format!("{HTTP}{lines}")).start()
+}
+
+#[test]
+fn who_has_been_read_and_waits_behind_a_stuck_request_hears_that_it_may_ask_again() {
+    let server = server("harakiri = 1\nharakiri-graceful-timeout = 5\n");
+    let mut upload = server.connect();
+    upload.send("POST / HTTP/1.1\r\nHost: example.org\r\nContent-Length: 4\r\n\r\nab");
+    assert_eq!(server.get("/").status, 200, "it has been looked at");
+    let mut stuck = server.ask("/python");
+    server.wait_for_log(&["here it stays"]);
+    upload.send("cd");
+    assert_eq!(stuck.response().status, 504);
+    let answer = upload.response();
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
+    server.wait_for_log(&["1 more, which waited for one of them, are answered with 503"]);
+    soon("the successor answers", || server.get("/").status == 200);
 }
 
 #[test]

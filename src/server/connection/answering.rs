@@ -46,9 +46,7 @@ impl Connection {
         services.slot.begin();
         services.note_shed();
         self.phase = Phase::Handling { record };
-        let (mut head, body) = error_page(503, b"Service Unavailable\n");
-        head.push(b"Retry-After", b"1");
-        self.answer(Reply::Response { head, body }, services);
+        self.answer(unavailable(), services);
     }
 
     /// Sends the head of an answer, if one is due.
@@ -231,6 +229,13 @@ impl Connection {
 /// What a client gets where the gateway gave no answer.
 fn internal_error() -> (ResponseHead, ReplyBody) {
     error_page(500, b"Internal Server Error\n")
+}
+
+/// What a client gets for whom there is no room: it may ask again.
+pub(crate) fn unavailable() -> Reply {
+    let (mut head, body) = error_page(503, b"Service Unavailable\n");
+    head.push(b"Retry-After", b"1");
+    Reply::Response { head, body }
 }
 
 pub(super) fn error_page(status: u16, text: &'static [u8]) -> (ResponseHead, ReplyBody) {

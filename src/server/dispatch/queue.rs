@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use uwrs_api::{BodySource, ExchangeId, Gateway};
+use uwrs_api::{BodySource, Exchange, ExchangeId, Gateway};
 
 use super::{Asked, Work};
 
@@ -80,12 +80,12 @@ impl Queue {
     }
 
     /// Requests that wait for a thread.
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.requests
     }
 
     /// How many applications may be at work at a time.
-    pub(super) fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.capacity
     }
 
@@ -171,6 +171,21 @@ impl Queue {
             Some(_) => self.work.push_front(work),
             None => self.work.push_back(work),
         }
+    }
+
+    /// Takes away the requests that wait for a thread.
+    pub(crate) fn take_requests(&mut self) -> Vec<Exchange> {
+        self.requests = 0;
+        let (requests, others) = self
+            .work
+            .drain(..)
+            .partition::<VecDeque<Work>, _>(|work| matches!(work, Work::Answer(_)));
+        self.work = others;
+        let exchange = |work| match work {
+            Work::Answer(exchange) => Some(exchange),
+            _ => None,
+        };
+        requests.into_iter().filter_map(exchange).collect()
     }
 
     pub(super) fn has_work(&self) -> bool {

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use uwrs_api::{ExchangeId, Heard};
 
 use super::EventLoop;
+use crate::server::connection::unavailable;
+use crate::server::stints::Stint;
 
 /// Of so many requests that are overdue at once the log says what the application is doing: more of them most likely wait
 /// for the same.
@@ -54,6 +56,34 @@ impl EventLoop {
                 limit.as_secs()
             );
         }
+    }
+
+    /// Those that wait for a thread, where each is at work on a request that has taken too long: they have been read, so
+    /// no other worker can have them, and nobody knows whether a thread will come back before this one has to go.
+    pub(super) fn send_away_waiting(&mut self) {
+        let services = &mut self.services;
+        if services.told.is_empty() {
+            return;
+        }
+        let is_told = |stint: &&Stint| services.told.contains(&stint.id);
+        let stuck = services.stints.iter().filter(is_told).count();
+        let Some(queue) = services.dispatch.as_queue_mut() else {
+            return;
+        };
+        if stuck < queue.capacity() || queue.waiting() == 0 {
+            return;
+        }
+        let waiting = queue.take_requests();
+        log::warn!(
+            "each of the {stuck} requests that may be at work in a worker has taken too long; {} more, which waited for one of \
+             them, are answered with 503",
+            waiting.len()
+        );
+        for exchange in waiting {
+            services.slot.begin();
+            exchange.responder.respond(unavailable());
+        }
+        self.deliver_mail();
     }
 
     /// Those whose application has set the deadline itself.
