@@ -321,7 +321,7 @@ fn run(threads: usize) {
         for seed in 100..104 {
             scope.spawn(move || annoy(port, record, seed));
         }
-        // What a worker of one thread has read while a request is stuck in it dies with it, and nobody here kills that worker.
+        // Where one thread is all there is, those whom it has read behind a stuck request hear 503, which nobody here expects.
         if threads > 1 {
             scope.spawn(move || hang(port, record));
         }
