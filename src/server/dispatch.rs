@@ -47,13 +47,11 @@ impl Asked {
     pub(super) fn pull(mut self, flusher: &Flusher) -> Pulled {
         let batch = within(self.id, || self.batcher.pull(self.room, flusher));
         // A body that is over is dropped here, not by the loop: that may call the application as well.
-        let owner = self.batcher.owner();
         let batcher = batch.has_more().then_some(self.batcher);
         Pulled {
             id: self.id,
             batch,
             batcher,
-            owner,
         }
     }
 }
@@ -64,8 +62,6 @@ pub struct Pulled {
     pub(super) batch: Batch,
     /// For the next piece; `None` after the last.
     pub(super) batcher: Option<Batcher>,
-    /// The thread that is attached to that answer.
-    pub(super) owner: Option<usize>,
 }
 
 impl Work {
@@ -197,11 +193,9 @@ impl Dispatch {
         }
     }
 
-    /// An answer is over that was streamed by `owner`.
-    pub(super) fn detach(&mut self, owner: Option<usize>) {
-        if let Self::Queued(queue) = self
-            && let Some(thread) = owner
-        {
+    /// An answer is over that `thread` has streamed.
+    pub(super) fn detach(&mut self, thread: usize) {
+        if let Self::Queued(queue) = self {
             queue.detach(thread);
         }
     }
@@ -392,7 +386,8 @@ impl Dispatch {
         self.discard_source(source, owner);
     }
 
-    fn discard_source(&mut self, source: Box<dyn BodySource>, owner: Option<usize>) {
+    /// Drops a body, on the thread `owner` where it is one's.
+    pub(super) fn discard_source(&mut self, source: Box<dyn BodySource>, owner: Option<usize>) {
         match self {
             Self::Inline(_) => discard(source),
             Self::Deferred(deferred) => deferred.work.push_back(Work::Discard(source, owner)),

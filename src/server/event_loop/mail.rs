@@ -5,7 +5,6 @@ use std::time::Duration;
 use uwrs_api::{Delivered, ExchangeId, Reply, ReplyBody};
 
 use super::EventLoop;
-use crate::server::batch::Batcher;
 use crate::server::connection::Sending;
 
 impl EventLoop {
@@ -100,7 +99,7 @@ impl EventLoop {
             ReplyBody::Source { rest, .. } => dispatch.discard_unbegun(id, rest),
             ReplyBody::File {
                 owner: Some(owner), ..
-            } => dispatch.discard(Batcher::new(owner, None)),
+            } => dispatch.discard_source(owner, None),
             _ => {}
         }
     }

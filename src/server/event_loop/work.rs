@@ -23,7 +23,7 @@ impl EventLoop {
     }
 
     /// Whose the work is that waits in that place: any thread's where it is no one's. `None`: there is none.
-    pub fn owner_of_work(&mut self, place: usize) -> Option<Option<usize>> {
+    pub fn owner_of_work(&self, place: usize) -> Option<Option<usize>> {
         self.services.dispatch.as_queue()?.owner(place)
     }
 
@@ -58,6 +58,9 @@ impl EventLoop {
             self.services.dispatch.done(thread, exchange);
             // Whoever has waited meanwhile comes before the next piece, if that is one to wait for.
             self.release_held();
+            if pulled.batcher.is_none() {
+                self.services.dispatch.detach(thread);
+            }
             self.take_piece(pulled);
             self.deliver_mail();
         } else {
@@ -148,9 +151,6 @@ impl EventLoop {
     }
 
     pub(super) fn take_piece(&mut self, pulled: Pulled) {
-        if pulled.batcher.is_none() {
-            self.services.dispatch.detach(pulled.owner);
-        }
         let slot = pulled.id.slot as usize;
         let entry = self.connections.get_mut(slot);
         match entry.filter(|entry| entry.connection.awaits_piece(pulled.id)) {
